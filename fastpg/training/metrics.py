@@ -1,0 +1,96 @@
+"""The log keys: each defined once, with its unit and one sentence.
+
+The names are stable-baselines3's where it has the quantity. The columns of ``metrics.csv``, the order of the console
+table and the table in the documentation all come from ``METRICS``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One logged quantity.
+
+    Attributes:
+        key: ``group/name``, as recorded.
+        unit: of the value; ``""`` for a pure number.
+        meaning: one sentence.
+    """
+
+    key: str
+    unit: str
+    meaning: str
+
+
+METRICS: tuple[Metric, ...] = (
+    Metric(
+        "rollout/ep_rew_mean",
+        "reward",
+        "Mean undiscounted return of the last `stats_window_size` finished episodes, in the environment's own rewards.",
+    ),
+    Metric("rollout/ep_len_mean", "steps", "Mean length of the last `stats_window_size` finished episodes."),
+    Metric(
+        "rollout/success_rate",
+        "",
+        "Fraction of the last `stats_window_size` episodes with `is_success` in `info`; absent if none has the key.",
+    ),
+    Metric("time/fps", "steps/s", "Environment steps per second of wall time since `learn` began, updates included."),
+    Metric("time/iterations", "", "Iterations (one rollout and one update each) since `learn` began."),
+    Metric("time/time_elapsed", "s", "Wall time since `learn` began."),
+    Metric("time/total_timesteps", "steps", "Environment steps taken so far, summed over all environments."),
+    Metric("train/learning_rate", "", "Adam's step size in this update, as the schedule gave it."),
+    Metric("train/clip_range", "", "Clip range of the probability ratio in this update, as the schedule gave it."),
+    Metric("train/clip_range_vf", "", "Clip range of the value function; absent if values are not clipped."),
+    Metric("train/loss", "", "Loss of the last minibatch: policy, value and entropy terms, weighted."),
+    Metric(
+        "train/policy_gradient_loss",
+        "",
+        "Minus the clipped surrogate, mean over all minibatches.",
+    ),
+    Metric(
+        "train/value_loss",
+        "",
+        "Squared error of the value function against the returns, mean over all minibatches.",
+    ),
+    Metric("train/entropy_loss", "nats", "Minus the mean entropy of the policy, mean over all minibatches."),
+    Metric(
+        "train/approx_kl",
+        "nats",
+        "Estimate of KL(old || new), mean((ratio - 1) - log ratio), mean over the minibatches of the last epoch run.",
+    ),
+    Metric(
+        "train/clip_fraction", "", "Fraction of samples with a ratio outside the clip range, mean over all minibatches."
+    ),
+    Metric("train/gradient_norm", "", "Global norm of the gradient before clipping, mean over all optimiser steps."),
+    Metric(
+        "train/explained_variance",
+        "",
+        "1 - Var(returns - values) / Var(returns) over the rollout: 1 is perfect, 0 as good as a constant.",
+    ),
+    Metric("train/std", "", "Mean standard deviation of the Gaussian policy; absent for discrete actions."),
+    Metric("train/n_updates", "epochs", "Optimisation epochs run since the model was made."),
+    Metric("eval/mean_reward", "reward", "Mean return of the evaluation episodes, in the environment's own rewards."),
+    Metric("eval/mean_ep_length", "steps", "Mean length of the evaluation episodes."),
+    Metric("eval/success_rate", "", "Fraction of the evaluation episodes whose `info` said `is_success`."),
+)
+
+_POSITION = {metric.key: position for position, metric in enumerate(METRICS)}
+
+
+def csv_columns() -> tuple[str, ...]:
+    """The columns of ``metrics.csv``: every key, in the order of ``METRICS``."""
+    return tuple(_POSITION)
+
+
+def sort_keys(keys: Iterable[str]) -> list[str]:
+    """``keys`` for display: known ones in the order of ``METRICS``, then the user's own, alphabetically."""
+    return sorted(keys, key=lambda key: (_POSITION.get(key, len(_POSITION)), key))
+
+
+def markdown_table() -> str:
+    """The table of the documentation: one row per key."""
+    rows = [f"| `{metric.key}` | {metric.unit or '–'} | {metric.meaning} |" for metric in METRICS]
+    return "\n".join(["| key | unit | meaning |", "|---|---|---|", *rows]) + "\n"
