@@ -1,3 +1,3 @@
 """fastpg: fast policy-gradient training of MLP policies on a CPU."""
 
-__version__ = "0.1.0"
+from fastpg.version import __version__ as __version__

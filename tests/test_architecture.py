@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "fastpg"
 CSRC = ROOT / "csrc"
 
-LEAVES = {"errors", "types"}
+LEAVES = {"errors", "types", "version"}
 KERNELS = LEAVES | {"kernels", "_native"}
 TRAINING = KERNELS | {"policies", "envs", "rollout", "updates", "algorithms"}
 APPLICATION = TRAINING | {"training", ""}  # "" is the package itself: ``import fastpg``
@@ -28,6 +28,7 @@ APPLICATION = TRAINING | {"training", ""}  # "" is the package itself: ``import 
 ALLOWED_INTERNAL: dict[str, set[str]] = {
     "errors": set(),
     "types": {"errors"},
+    "version": set(),
     "kernels": LEAVES | {"_native"},
     "policies": KERNELS,
     "envs": KERNELS,

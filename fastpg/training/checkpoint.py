@@ -25,9 +25,9 @@ import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from fastpg import __version__
 from fastpg.errors import CheckpointError, CheckpointVersionError, NumericsError
 from fastpg.training.atomic_file import write_atomically
+from fastpg.version import __version__
 
 Arrays = dict[str, NDArray[Any]]
 

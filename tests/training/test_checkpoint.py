@@ -14,7 +14,6 @@ import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastpg import __version__
 from fastpg.errors import CheckpointError, CheckpointVersionError, NumericsError
 from fastpg.training.checkpoint import (
     FORMAT_VERSION,
@@ -24,6 +23,7 @@ from fastpg.training.checkpoint import (
     load_checkpoint,
     save_checkpoint,
 )
+from fastpg.version import __version__
 
 ARRAYS = {
     "policy/0/weight": np.arange(12, dtype=np.float32).reshape(4, 3),
