@@ -1,1 +1,51 @@
-"""Kernels: arrays in, arrays out. See ``docs/architecture.md``."""
+"""Kernels: arrays in, arrays out. No policy, environment, configuration or logger objects.
+
+Every family has one entry point (signature, documentation, checks, allocation) and three implementations beside it; see
+``fastpg.kernels.backends``. Inputs are never modified; results go to ``out`` where it is given.
+"""
+
+from fastpg.kernels.actor import Actor, bind_actor
+from fastpg.kernels.adam import AdamState, adam_step
+from fastpg.kernels.backends import BackendInfo, available, default, which
+from fastpg.kernels.clipped_loss import ClippedLossStats, clipped_loss_gradient
+from fastpg.kernels.gae import gae
+from fastpg.kernels.gradient_norm import clip_global_norm
+from fastpg.kernels.heads import entropy, kl_old_new, log_prob, mode, sample
+from fastpg.kernels.layout import ActorCriticLayout, HeadLayout, MLPLayout
+from fastpg.kernels.mlp import mlp_backward, mlp_forward
+from fastpg.kernels.philox import normal, permutation, uniform
+from fastpg.kernels.ppo_update import PPOUpdateResult, PPOUpdateStats, ppo_update
+from fastpg.kernels.running_moments import normalize, update_moments
+
+__all__ = [
+    "Actor",
+    "ActorCriticLayout",
+    "AdamState",
+    "BackendInfo",
+    "ClippedLossStats",
+    "HeadLayout",
+    "MLPLayout",
+    "PPOUpdateResult",
+    "PPOUpdateStats",
+    "adam_step",
+    "available",
+    "bind_actor",
+    "clip_global_norm",
+    "clipped_loss_gradient",
+    "default",
+    "entropy",
+    "gae",
+    "kl_old_new",
+    "log_prob",
+    "mlp_backward",
+    "mlp_forward",
+    "mode",
+    "normal",
+    "normalize",
+    "permutation",
+    "ppo_update",
+    "sample",
+    "uniform",
+    "update_moments",
+    "which",
+]
