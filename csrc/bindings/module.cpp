@@ -1,0 +1,45 @@
+// fastpg._native: the kernels for Python. This directory is the only place that knows pybind11; it holds no
+// mathematics.
+#include "array_args.hpp"
+#include "register.hpp"
+
+namespace fastpg::bindings {
+namespace {
+
+py::dict build_info() {
+    py::list isas;
+    for (const Isa* isa : available_isas()) isas.append(isa->name);
+    py::dict info;
+    info["version"] = FASTPG_VERSION;
+    info["compiler"] = FASTPG_COMPILER;
+    info["flags"] = FASTPG_FLAGS;
+    info["isa"] = active_isa().name;
+    info["isa_available"] = py::tuple(isas);
+    return info;
+}
+
+void translate_kernel_error(std::exception_ptr pointer) {
+    try {
+        if (pointer) std::rethrow_exception(pointer);
+    } catch (const KernelError& error) {
+        const std::string where =
+            " (row " + std::to_string(error.row) + ", column " + std::to_string(error.column) + ").";
+        py::set_error(PyExc_ValueError, (error.message + where).c_str());
+    }
+}
+
+}  // namespace
+
+PYBIND11_MODULE(_native, module) {
+    module.doc() = "fastpg's kernels in C++. Called through fastpg.kernels, which documents and checks them.";
+    py::register_exception_translator(&translate_kernel_error);
+    module.def("build_info", &build_info, "Version, compiler, flags and instruction sets of this extension.");
+    module.def("select_isa", &select_isa, py::arg("name"),
+               "Use this instruction set from now on, in the whole process.");
+    register_philox(module);
+    register_gae(module);
+    register_optimizer(module);
+    register_running_moments(module);
+}
+
+}  // namespace fastpg::bindings

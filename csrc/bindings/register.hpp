@@ -1,0 +1,13 @@
+// One function per kernel family: adds its functions to the module.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace fastpg::bindings {
+
+void register_philox(pybind11::module_& module);
+void register_gae(pybind11::module_& module);
+void register_optimizer(pybind11::module_& module);
+void register_running_moments(pybind11::module_& module);
+
+}  // namespace fastpg::bindings

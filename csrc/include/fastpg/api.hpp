@@ -1,0 +1,254 @@
+// What the bindings see of the kernels: shapes, argument records and one table of function pointers per instruction
+// set.
+//
+// Everything here is plain data without behaviour, so that translation units compiled for different instruction sets
+// can share it. All arrays are C-contiguous; sizes are checked by the caller. float32 and float64 are both
+// instantiated.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace fastpg {
+
+using Index = std::ptrdiff_t;
+
+enum class Activation { kTanh, kRelu };
+enum class HeadKind { kCategorical, kBernoulli, kGaussian };
+
+// sizes = (inputs, hidden ..., outputs), n_sizes >= 2.
+struct MlpShape {
+    const Index* sizes;
+    Index n_sizes;
+    Activation activation;
+};
+
+// sizes = head inputs per action dimension: the number of choices for kCategorical, else 1.
+struct HeadShape {
+    HeadKind kind;
+    const Index* sizes;
+    Index n_actions;  // D
+    Index n_inputs;   // K = sum of sizes
+};
+
+struct ActorCriticShape {
+    MlpShape policy;
+    MlpShape value;
+    HeadShape head;
+};
+
+// Actions (B, D): `continuous` for kGaussian, `discrete` otherwise; the other pointer is null.
+template <class T>
+struct Actions {
+    const T* continuous;
+    const std::int32_t* discrete;
+};
+
+template <class T>
+struct ActionsOut {
+    T* continuous;
+    std::int32_t* discrete;
+};
+
+// What a kernel may ask of its caller while it runs. `run` executes task(context, i) for i < n at the same time, each
+// on its own thread, and returns when all have finished; `poll` returns true if the kernel shall stop (an interrupt).
+struct Host {
+    int n_threads;
+    void (*run)(int n, void (*task)(void* context, int index), void* context);
+    bool (*poll)();
+};
+
+// Thrown where an input value (not a shape) makes a result meaningless; the bindings turn it into a ValueError.
+struct KernelError {
+    const char* message;
+    Index row;
+    Index column;
+};
+
+struct PhiloxKey {
+    std::uint64_t seed;
+    std::uint32_t stream;  // < 256
+    std::uint64_t step;    // < 2^56
+};
+
+template <class T>
+struct GaeArgs {
+    const T* rewards;
+    const T* values;
+    const T* next_values;
+    const bool* terminated;
+    const bool* truncated;
+    Index n_steps;
+    Index n_envs;
+    double gamma;
+    double gae_lambda;
+    T* out;
+};
+
+template <class T>
+struct MlpArgs {
+    const T* params;
+    const T* inputs;
+    Index n_rows;
+    const T* output_gradient;  // backward only
+    T* out;
+};
+
+template <class T>
+struct HeadArgs {
+    const T* head_inputs;
+    const T* log_std;
+    Index n_rows;
+};
+
+struct AdamRule {
+    double learning_rate;
+    double beta1;
+    double beta2;
+    double epsilon;
+};
+
+template <class T>
+struct AdamArgs {
+    const T* params;
+    const T* gradient;
+    const T* first_moment;
+    const T* second_moment;
+    Index n_params;
+    Index step;  // 1-based
+    AdamRule rule;
+    T* out_params;
+    T* out_first_moment;
+    T* out_second_moment;
+};
+
+template <class T>
+struct MomentsArgs {
+    const T* batch;  // (B, O)
+    Index n_rows;
+    Index n_columns;
+    const double* mean;
+    const double* variance;
+};
+
+// The batch that a clipped loss is computed on: B rows of everything.
+template <class T>
+struct PpoBatch {
+    const T* observations;
+    Actions<T> actions;
+    const T* old_log_probs;
+    const T* advantages;
+    const T* returns;
+    const T* old_values;
+    Index n_rows;
+};
+
+struct ClippedLossRule {
+    double clip_range;
+    double clip_range_vf;  // infinity: no value clipping
+    double vf_coef;
+    double ent_coef;
+    bool normalize_advantage;
+};
+
+// Indices into the `stats` of clipped_loss_gradient.
+enum LossStat { kLoss, kPolicyGradientLoss, kValueLoss, kEntropyLoss, kApproxKl, kClipFraction, kNumLossStats };
+
+struct PpoRule {
+    ClippedLossRule loss;
+    AdamRule adam;
+    Index n_epochs;
+    Index batch_size;
+    double max_grad_norm;
+    double target_kl;  // infinity: no stop
+    Index adam_step;   // optimiser steps already taken
+    std::uint64_t seed;
+    std::uint64_t update_index;
+};
+
+// Parameters and Adam moments, (P,) each.
+template <class T>
+struct OptimizerArrays {
+    T* params;
+    T* first_moment;
+    T* second_moment;
+};
+
+// Indices into the `stats` of ppo_update.
+enum PpoStat {
+    kPpoPolicyGradientLoss,
+    kPpoValueLoss,
+    kPpoEntropyLoss,
+    kPpoClipFraction,
+    kPpoApproxKl,
+    kPpoLoss,
+    kPpoGradientNorm,
+    kPpoEpochsRun,
+    kPpoOptimizerSteps,
+    kPpoStoppedByKl,
+    kNumPpoStats
+};
+
+// Buffers of a rollout, (T, N, ...): what an actor reads and fills.
+template <class T>
+struct ActorBuffers {
+    const T* observations;
+    ActionsOut<T> actions;
+    T* log_probs;
+    T* values;
+    Index n_steps;
+    Index n_envs;
+};
+
+// An actor is opaque outside of its instruction set.
+struct ActorHandle;
+
+template <class T>
+struct KernelTable {
+    void (*uniform)(const PhiloxKey&, Index n_rows, Index n_columns, T* out);
+    void (*normal)(const PhiloxKey&, Index n_rows, Index n_columns, T* out);
+    void (*gae)(const GaeArgs<T>&);
+    void (*mlp_forward)(const MlpShape&, const MlpArgs<T>&);
+    void (*mlp_backward)(const MlpShape&, const MlpArgs<T>&);
+    void (*log_prob)(const HeadShape&, const HeadArgs<T>&, const Actions<T>&, T* out);
+    void (*entropy)(const HeadShape&, const HeadArgs<T>&, T* out);
+    void (*kl_old_new)(const HeadShape&, const HeadArgs<T>& old_policy, const HeadArgs<T>& new_policy, T* out);
+    void (*sample)(const HeadShape&, const HeadArgs<T>&, const PhiloxKey&, const ActionsOut<T>&);
+    void (*mode)(const HeadShape&, const HeadArgs<T>&, const ActionsOut<T>&);
+    void (*clipped_loss_gradient)(const ActorCriticShape&, const ClippedLossRule&, const PpoBatch<T>&, const T* params,
+                                  T* gradient, double* stats, const Host&);
+    double (*clip_global_norm)(const T* gradient, Index n, double max_norm, T* out);
+    void (*adam_step)(const AdamArgs<T>&);
+    double (*update_moments)(const MomentsArgs<T>&, double count, double* out_mean, double* out_variance);
+    void (*normalize)(const MomentsArgs<T>&, double epsilon, double clip, T* out);
+    void (*ppo_update)(const ActorCriticShape&, const PpoRule&, const PpoBatch<T>&, const OptimizerArrays<T>&,
+                       double* stats, const Host&);
+    ActorHandle* (*actor_create)(const ActorCriticShape&, const ActorBuffers<T>&, std::uint64_t seed,
+                                 std::uint32_t stream);
+    void (*actor_set_parameters)(ActorHandle*, const T* params);
+    void (*actor_act)(ActorHandle*, Index t, std::uint64_t step);
+    void (*actor_act_deterministic)(ActorHandle*, Index t);
+    void (*actor_destroy)(ActorHandle*);
+};
+
+struct Isa {
+    const char* name;
+    void (*permutation)(const PhiloxKey&, Index n, std::int64_t* out);
+    KernelTable<float> float32;
+    KernelTable<double> float64;
+};
+
+// One per kernel unit; null-returning units do not exist: which ones are linked is decided by CMake.
+namespace baseline {
+const Isa& isa();
+}
+#if FASTPG_X86
+namespace avx2 {
+const Isa& isa();
+}
+namespace avx512 {
+const Isa& isa();
+}
+#endif
+
+}  // namespace fastpg

@@ -1,0 +1,63 @@
+// An owned, zeroed, cache-line aligned array.
+//
+// Numbers are rounded up to whole cache lines, so that vector code may read and write up to the next multiple of 16.
+#pragma once
+
+#include "fastpg/simd.hpp"
+
+#include <new>
+
+namespace fastpg {
+namespace FASTPG_ISA {
+
+template <class T>
+class Buffer {
+public:
+    Buffer() = default;
+    explicit Buffer(Index n) {
+        reset(n);
+    }
+    ~Buffer() {
+        release();
+    }
+    Buffer(const Buffer&) = delete;
+    Buffer& operator=(const Buffer&) = delete;
+
+    // Drops the contents and holds n zeros. Throws std::bad_alloc.
+    void reset(Index n) {
+        release();
+        const std::size_t bytes = static_cast<std::size_t>(round_up(n, kPanel) + kPanel) * sizeof(T);
+        data_ = static_cast<T*>(::operator new(bytes, std::align_val_t{kAlignment}));
+        __builtin_memset(data_, 0, bytes);
+    }
+
+    T* data() {
+        return data_;
+    }
+    const T* data() const {
+        return data_;
+    }
+
+private:
+    static constexpr std::size_t kAlignment = 64;
+
+    void release() {
+        if (data_ != nullptr) ::operator delete(data_, std::align_val_t{kAlignment});
+        data_ = nullptr;
+    }
+
+    T* data_ = nullptr;
+};
+
+template <class T>
+inline void copy(const T* from, Index n, T* to) {
+    if (n > 0 && from != to) __builtin_memmove(to, from, static_cast<std::size_t>(n) * sizeof(T));
+}
+
+template <class T>
+inline void set_zero(T* to, Index n) {
+    if (n > 0) __builtin_memset(to, 0, static_cast<std::size_t>(n) * sizeof(T));
+}
+
+}  // namespace FASTPG_ISA
+}  // namespace fastpg

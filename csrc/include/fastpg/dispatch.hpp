@@ -1,0 +1,32 @@
+// Which instruction set the kernels use: the best one that this CPU has, unless another one is selected.
+#pragma once
+
+#include "fastpg/api.hpp"
+
+#include <string>
+#include <vector>
+
+namespace fastpg {
+
+// Best first; "baseline" is always there.
+std::vector<const Isa*> available_isas();
+
+const Isa& active_isa();
+
+// Throws std::invalid_argument if `name` is unknown or not supported by this CPU.
+void select_isa(const std::string& name);
+
+template <class T>
+const KernelTable<T>& kernels();
+
+template <>
+inline const KernelTable<float>& kernels<float>() {
+    return active_isa().float32;
+}
+
+template <>
+inline const KernelTable<double>& kernels<double>() {
+    return active_isa().float64;
+}
+
+}  // namespace fastpg

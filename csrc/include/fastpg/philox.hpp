@@ -1,0 +1,109 @@
+// Philox4x32-10: random numbers as a function of (seed, stream, step, row, column), with no state.
+//
+// Source: Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011. The key is the seed; the
+// counter is (row, column / 4, low word of step, stream << 24 | high 24 bits of step); column % 4 picks the output
+// word. Normal numbers: M. Giles, "Approximating the erfinv function", GPU Computing Gems 2 (2012), single precision
+// form.
+#pragma once
+
+#include "fastpg/elementary.hpp"
+
+namespace fastpg {
+namespace FASTPG_ISA {
+
+struct PhiloxWords {
+    std::uint32_t word[4];
+};
+
+FASTPG_INLINE PhiloxWords philox(const PhiloxKey& key, std::uint32_t row, std::uint32_t block) {
+    constexpr std::uint32_t kMultiplier0 = 0xD2511F53, kMultiplier1 = 0xCD9E8D57;
+    constexpr std::uint32_t kWeyl0 = 0x9E3779B9, kWeyl1 = 0xBB67AE85;
+    auto key0 = static_cast<std::uint32_t>(key.seed);
+    auto key1 = static_cast<std::uint32_t>(key.seed >> 32);
+    std::uint32_t c0 = row, c1 = block, c2 = static_cast<std::uint32_t>(key.step);
+    std::uint32_t c3 = (key.stream << 24) | (static_cast<std::uint32_t>(key.step >> 32) & 0xFFFFFF);
+    for (int round = 0; round < 10; ++round) {
+        const std::uint64_t product0 = std::uint64_t{kMultiplier0} * c0;
+        const std::uint64_t product1 = std::uint64_t{kMultiplier1} * c2;
+        c0 = static_cast<std::uint32_t>(product1 >> 32) ^ c1 ^ key0;
+        c1 = static_cast<std::uint32_t>(product1);
+        c2 = static_cast<std::uint32_t>(product0 >> 32) ^ c3 ^ key1;
+        c3 = static_cast<std::uint32_t>(product0);
+        key0 += kWeyl0;
+        key1 += kWeyl1;
+    }
+    return {{c0, c1, c2, c3}};
+}
+
+// The 24 upper bits as a number in [0, 1).
+FASTPG_INLINE float unit_interval(std::uint32_t word) {
+    return static_cast<float>(word >> 8) * 0x1p-24F;
+}
+
+// An odd multiple of 2^-24 in (-1, 1), exact in float32.
+FASTPG_INLINE float symmetric_interval(std::uint32_t word) {
+    return static_cast<float>(2 * static_cast<std::int32_t>(word >> 8) + 1 - (1 << 24)) * 0x1p-24F;
+}
+
+// sqrt(2) erfinv(x) for -1 < x < 1.
+FASTPG_INLINE Vec<float> normal_quantile(const Vec<float>& x) {
+    constexpr float kCentral[] = {2.81022636e-08F, 3.43273939e-07F, -3.5233877e-06F, -4.39150654e-06F, 0.00021858087F,
+                                  -0.00125372503F, -0.00417768164F, 0.246640727F,    1.50140941F};
+    constexpr float kTail[] = {-0.000200214257F, 0.000100950558F, 0.00134934322F, -0.00367342844F, 0.00573950773F,
+                               -0.0076224613F,   0.00943887047F,  1.00167406F,    2.83297682F};
+    constexpr float kSqrt2 = 1.41421356F;
+    const Vec<float> w = -vec_log<float>((1.0F - x) * (1.0F + x));
+    const Vec<float> central = polynomial<float>(w - 2.5F, kCentral);
+    const Vec<float> tail = polynomial<float>(square_root<float>(w) - 3.0F, kTail);
+    return kSqrt2 * x * select<float>(w < 5.0F, central, tail);
+}
+
+// Columns 4 * block ... of one row: out[0 .. n), n <= 4.
+template <class T, class Convert>
+FASTPG_INLINE void fill_random(const PhiloxKey& key, Index n_rows, Index n_columns, T* out, Convert convert) {
+    for (Index row = 0; row < n_rows; ++row) {
+        for (Index column = 0; column < n_columns; column += 4) {
+            const PhiloxWords words =
+                philox(key, static_cast<std::uint32_t>(row), static_cast<std::uint32_t>(column / 4));
+            const Index n = smaller<Index>(4, n_columns - column);
+            for (Index i = 0; i < n; ++i) out[row * n_columns + column + i] = convert(words.word[i]);
+        }
+    }
+}
+
+template <class T>
+void uniform(const PhiloxKey& key, Index n_rows, Index n_columns, T* out) {
+    fill_random<T>(key, n_rows, n_columns, out, [](std::uint32_t word) { return static_cast<T>(unit_interval(word)); });
+}
+
+template <class T>
+void normal(const PhiloxKey& key, Index n_rows, Index n_columns, T* out) {
+    fill_random<T>(key, n_rows, n_columns, out,
+                   [](std::uint32_t word) { return static_cast<T>(symmetric_interval(word)); });
+    const Index n = n_rows * n_columns;
+    for (Index start = 0; start < n; start += kLanes<float>) {
+        const Index n_lanes = smaller<Index>(kLanes<float>, n - start);
+        Vec<float> x{};
+        for (Index i = 0; i < n_lanes; ++i) x[i] = static_cast<float>(out[start + i]);
+        x = normal_quantile(x);
+        for (Index i = 0; i < n_lanes; ++i) out[start + i] = static_cast<T>(x[i]);
+    }
+}
+
+// Fisher-Yates shuffle of 0 .. n-1, n < 2^32.
+inline void permutation(const PhiloxKey& key, Index n, std::int64_t* out) {
+    for (Index i = 0; i < n; ++i) out[i] = i;
+    PhiloxWords words{};
+    for (Index k = 0; k < n - 1; ++k) {
+        if (k % 4 == 0) words = philox(key, static_cast<std::uint32_t>(k / 4), 0);
+        const Index i = n - 1 - k;
+        const std::uint64_t bound = static_cast<std::uint64_t>(i) + 1;
+        const auto j = static_cast<Index>((words.word[k % 4] * bound) >> 32);
+        const std::int64_t kept = out[i];
+        out[i] = out[j];
+        out[j] = kept;
+    }
+}
+
+}  // namespace FASTPG_ISA
+}  // namespace fastpg

@@ -1,0 +1,37 @@
+// The kernels for one instruction set. CMake compiles this file once per instruction set, with FASTPG_ISA naming it
+// (and the namespace of everything inside); dispatch.cpp chooses between the results at run time.
+#include "fastpg/adam.hpp"
+#include "fastpg/gae.hpp"
+#include "fastpg/philox.hpp"
+#include "fastpg/running_moments.hpp"
+
+#define FASTPG_STRING_(x) #x
+#define FASTPG_STRING(x) FASTPG_STRING_(x)
+
+namespace fastpg {
+namespace FASTPG_ISA {
+namespace {
+
+template <class T>
+constexpr KernelTable<T> make_table() {
+    KernelTable<T> table{};
+    table.uniform = uniform<T>;
+    table.normal = normal<T>;
+    table.gae = gae<T>;
+    table.clip_global_norm = clip_global_norm<T>;
+    table.adam_step = adam_step<T>;
+    table.update_moments = update_moments<T>;
+    table.normalize = normalize<T>;
+    return table;
+}
+
+constexpr Isa kIsa{FASTPG_STRING(FASTPG_ISA), permutation, make_table<float>(), make_table<double>()};
+
+}  // namespace
+
+const Isa& isa() {
+    return kIsa;
+}
+
+}  // namespace FASTPG_ISA
+}  // namespace fastpg

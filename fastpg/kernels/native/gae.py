@@ -1,0 +1,5 @@
+"""C++ implementation of gae."""
+
+from fastpg._native import gae
+
+__all__ = ["gae"]
