@@ -7,9 +7,10 @@ Run by hand where stable-baselines3 (2.4 to 2.9) and torch are installed; the te
 The update itself is stable-baselines3's own code, unchanged. Three things around it are replaced:
 
 - the permutation of the minibatches is ours (Philox, written here a second time, in plain Python integers);
-- policy, optimizer and buffer are float64, so that the reference carries no rounding of its own. All inputs are
-  float32 numbers, so that a float32 kernel starts from exactly the same point. A second run in float32 measures how far
-  torch itself strays in float32 (``float32_error``, relative to the norm of the whole change of the parameters);
+- policy, optimizer and buffer are float64, also where stable-baselines3 casts observations and actions to float32, so
+  that the reference carries no rounding of its own. All inputs are float32 numbers, so that a float32 kernel starts
+  from exactly the same point. A second run in float32 measures how far torch itself strays in float32
+  (``float32_error``, relative to the norm of the whole change of the parameters);
 - the total gradient norms are recorded as they pass through ``clip_grad_norm_``.
 
 Weights are stored in fastpg's order: policy network, log_std, value network, each ``W`` as (in, out).
@@ -130,6 +131,8 @@ def make_model(case: Case, dtype: torch.dtype) -> PPO:
     )
     model.set_logger(configure(None, []))
     model.policy.to(dtype)
+    evaluate_actions = model.policy.evaluate_actions
+    model.policy.evaluate_actions = lambda obs, actions: evaluate_actions(obs, actions.to(dtype))
     return model
 
 

@@ -1,0 +1,103 @@
+"""What a benchmark is: one workload, several contenders, one check that they all computed the same thing."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Run = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class Contender:
+    """Somebody who can do the work.
+
+    Attributes:
+        name: as it appears in tables, for example ``fastpg native`` or ``stable-baselines3``.
+        prepare: builds everything up to the first call; returns the function to be timed.
+        requires: module that must be importable; None for fastpg itself.
+        backend: fastpg's kernel implementation, empty for the peers.
+    """
+
+    name: str
+    prepare: Callable[[], Run]
+    requires: str | None = None
+    backend: str = ""
+
+    def missing(self) -> str | None:
+        """Why this contender cannot run here, or None."""
+        if self.requires is not None and importlib.util.find_spec(self.requires) is None:
+            return f"{self.requires} is not installed (pip install 'fastpg[bench]')"
+        if self.backend:
+            from fastpg.kernels import backends
+
+            if self.backend not in backends.available():
+                return f"backend {self.backend} is not available (have: {', '.join(backends.available())})"
+        return None
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One thing to be done, by each contender.
+
+    Attributes:
+        name: identifies the group, for example ``ppo_update-64``.
+        title: for the table.
+        unit: what one unit of work is, for example ``minibatch``.
+        n_units: units in one call.
+        contenders: fastpg first.
+        check: raises AssertionError unless the result of a contender's first call is right.
+        flops: floating-point operations in one call, 0 if that says nothing.
+        rounds: calls to be timed; 0 lets the harness choose.
+        is_rate: report units per second instead of time per unit.
+    """
+
+    name: str
+    title: str
+    unit: str
+    n_units: int
+    contenders: tuple[Contender, ...]
+    check: Callable[[Any], None]
+    flops: float = 0.0
+    rounds: int = 0
+    is_rate: bool = False
+
+
+def use_one_thread() -> None:
+    """Keep the numerical libraries of the peers to one thread. To be called before they are imported."""
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ[name] = "1"
+    os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    os.environ["JAX_PLATFORMS"] = "cpu"
+
+
+def pin_to_one_core() -> int | None:
+    """Bind this process to the last of its cores; None where the system cannot."""
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    core = max(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {core})
+    return core
+
+
+def seconds_per_call(run: Run, *, rounds: int = 0, budget_s: float = 1.0) -> float:
+    """Median time of a call: ``rounds`` single calls, or, for 0, as many batches of calls as fit in ``budget_s``."""
+    if rounds:
+        return statistics.median(_time_calls(run, 1) for _ in range(rounds))
+    n_calls = 1
+    while (elapsed := _time_calls(run, n_calls)) < 0.01:
+        n_calls *= 4
+    n_batches = max(5, min(200, int(budget_s / elapsed)))
+    return statistics.median(_time_calls(run, n_calls) for _ in range(n_batches)) / n_calls
+
+
+def _time_calls(run: Run, n_calls: int) -> float:
+    start = time.perf_counter()
+    for _ in range(n_calls):
+        run()
+    return time.perf_counter() - start
