@@ -37,6 +37,7 @@ PYBIND11_MODULE(_native, module) {
     module.def("select_isa", &select_isa, py::arg("name"),
                "Use this instruction set from now on, in the whole process.");
     register_philox(module);
+    register_fma_peak(module);
     register_gae(module);
     register_optimizer(module);
     register_running_moments(module);

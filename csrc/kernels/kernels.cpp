@@ -1,6 +1,7 @@
 // The kernels for one instruction set. CMake compiles this file once per instruction set, with FASTPG_ISA naming it
 // (and the namespace of everything inside); dispatch.cpp chooses between the results at run time.
 #include "fastpg/adam.hpp"
+#include "fastpg/fma_peak.hpp"
 #include "fastpg/gae.hpp"
 #include "fastpg/philox.hpp"
 #include "fastpg/running_moments.hpp"
@@ -15,6 +16,7 @@ namespace {
 template <class T>
 constexpr KernelTable<T> make_table() {
     KernelTable<T> table{};
+    table.fma_chains = fma_chains<T>;
     table.uniform = uniform<T>;
     table.normal = normal<T>;
     table.gae = gae<T>;

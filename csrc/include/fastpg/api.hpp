@@ -205,6 +205,7 @@ struct ActorHandle;
 
 template <class T>
 struct KernelTable {
+    Index (*fma_chains)(Index n_rounds, T* seed);
     void (*uniform)(const PhiloxKey&, Index n_rows, Index n_columns, T* out);
     void (*normal)(const PhiloxKey&, Index n_rows, Index n_columns, T* out);
     void (*gae)(const GaeArgs<T>&);
