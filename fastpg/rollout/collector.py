@@ -1,0 +1,485 @@
+"""Collects rollouts from a vector environment: the one place where autoreset is handled.
+
+For every step t and environment n a rollout holds the observation acted on, the action, the reward, how the step ended
+and the value of the true successor. Where an episode was truncated the successor is its final observation, which the
+three autoreset modes deliver in three ways:
+
+- NEXT_STEP: as the observation of step t + 1, whose action the environment then ignores while it resets. That slot is
+  no transition: ``valid`` is False there, and neither statistics nor normaliser see it.
+- SAME_STEP: in ``infos["final_obs"]``, since the observation of step t + 1 belongs to the next episode.
+- DISABLED: as the observation that ``step`` returned, before the collector resets these environments.
+
+Equal episodes therefore give equal transitions in all modes. With normalisation, a final observation is normalised
+with the statistics at its time and does not enter them, as nothing acts on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastpg.errors import EnvDataError, EnvError, FastPGError
+from fastpg.kernels import actor
+from fastpg.kernels.philox import STREAM_ACTION
+from fastpg.policies.actor_critic import ActorCritic
+from fastpg.rollout.autoreset import AutoresetMode, autoreset_mode_of
+from fastpg.rollout.episodes import EpisodeStatistics
+from fastpg.rollout.final_info import final_observations, successes
+from fastpg.rollout.normalize import Normalizer
+from fastpg.rollout.serial import SerialVectorEnv
+from fastpg.rollout.spaces import REAL_KINDS, ActionDecoder, ObservationEncoder, as_real_array
+from fastpg.types import Rollout
+
+Array = NDArray[Any]
+OnStep = Callable[[Mapping[str, Any]], bool]
+
+_BOOL = np.dtype(np.bool_)
+_LARGEST = float(np.finfo(np.float32).max)
+_OLD_API = "is this the old Gym API? Fix: give a gymnasium.vector.VectorEnv of Gymnasium >= 1.0."
+
+
+@dataclass(frozen=True)
+class CollectorSnapshot:
+    """What a rollout changes beside its buffers; see ``Collector.snapshot``."""
+
+    action_step: int
+    n_rollouts: int
+    episodes: Mapping[str, Any]
+    normalizer: Any
+
+
+class Collector:
+    """Steps a vector environment with a policy, ``n_steps`` at a time.
+
+    Args:
+        env: a ``gymnasium.vector.VectorEnv`` of N environments (see ``make_vector_env``).
+        policy: acts; its parameters are read at the beginning of every rollout.
+        n_steps: T, steps per environment and rollout, >= 1.
+        seed: of the sampled actions and of the first reset, 0 <= seed < 2^64.
+        normalizer: normalises observations and rewards; None does not.
+        stats_window_size: number of finished episodes that the statistics cover.
+        encoder: of observations; None makes one for the space of ``env``.
+        decoder: of actions; None makes one for the space of ``env``.
+        backend: kernels to compute with; ``None`` is the default backend.
+        n_threads: threads for acting; the result does not depend on it.
+
+    Attributes:
+        env: the vector environment.
+        policy: the policy.
+        normalizer: the normaliser or None.
+        encoder: of observations.
+        decoder: of actions.
+        autoreset_mode: that ``env`` declares.
+        num_envs: N.
+        n_steps: T.
+        episodes: statistics of finished episodes, of the rewards as ``env`` gave them.
+        action_step: vector steps so far, the counter of the random numbers of actions.
+        n_rollouts: complete rollouts so far.
+        n_valid_last: transitions in the last rollout, T N unless steps were spent on resetting.
+
+    Raises:
+        SpaceError: a space of ``env`` is not supported.
+        ConfigError: ``env`` does not say when it resets.
+    """
+
+    def __init__(
+        self,
+        env: Any,
+        policy: ActorCritic,
+        *,
+        n_steps: int,
+        seed: int,
+        normalizer: Normalizer | None = None,
+        stats_window_size: int = 100,
+        encoder: ObservationEncoder | None = None,
+        decoder: ActionDecoder | None = None,
+        backend: str | None = None,
+        n_threads: int = 1,
+    ) -> None:
+        self.env = env
+        self.policy = policy
+        self.normalizer = normalizer
+        self.encoder = encoder or ObservationEncoder(env.single_observation_space)
+        self.decoder = decoder or ActionDecoder(env.single_action_space)
+        self.autoreset_mode = autoreset_mode_of(env)
+        self.num_envs = int(env.num_envs)
+        self.n_steps = n_steps
+        self.episodes = EpisodeStatistics(stats_window_size)
+        self.action_step = 0
+        self.n_rollouts = 0
+        self.n_valid_last = 0
+        self._seed = seed
+        self._is_seeded = False
+        self._is_closed = False
+        self._current: int | None = None  # row of the observation to act on next; None asks for a reset
+        self._allocate()
+        self._actor = actor.bind_actor(
+            self._observations[:n_steps],
+            self._actions,
+            self._log_probs,
+            self._values,
+            layout=policy.layout,
+            seed=seed,
+            stream=STREAM_ACTION,
+            backend=backend,
+            n_threads=n_threads,
+        )
+
+    def _allocate(self) -> None:
+        shape = (self.n_steps, self.num_envs)
+        head = self.policy.layout.head
+        dtype = np.dtype(np.float32)
+        self._observations = np.zeros((self.n_steps + 1, self.num_envs, self.encoder.size), dtype)
+        self._actions = np.zeros((*shape, head.n_actions), head.action_dtype(dtype))
+        self._log_probs, self._values, self._next_values, self._rewards = (np.zeros(shape, dtype) for _ in range(4))
+        self._terminated, self._truncated, self._valid = (np.zeros(shape, np.bool_) for _ in range(3))
+        # of the running step and episodes, one entry per environment:
+        self._raw_rewards = np.zeros(self.num_envs)
+        self._ended, self._is_finite = (np.zeros(self.num_envs, np.bool_) for _ in range(2))
+        self._magnitudes = np.zeros(self.num_envs)
+        self._resetting: Array | None = None  # environments that spend the next step on a reset (NEXT_STEP)
+        self._episode_returns = np.zeros(self.num_envs)
+        self._episode_starts = np.zeros(self.num_envs, np.int64)  # in vector steps
+        self._final_slots: list[tuple[int, int]] = []  # (t, n) truncated, successor not in the buffer
+        self._final_observations: list[Array] = []
+
+    # --- public -----------------------------------------------------------------------------------------------------
+
+    def reset(self, seed: int | None = None) -> None:
+        """Begin new episodes everywhere; ``collect`` does it by itself the first time and after a failure.
+
+        Args:
+            seed: of the environments. None: the first time a function of the seed and the steps so far, later the
+                environments go on with the random state they have.
+
+        Raises:
+            EnvError: an environment raised.
+            EnvDataError: an environment returned something unusable.
+        """
+        if self._is_closed:
+            raise EnvError("the environments are closed: expected open ones to collect from. Fix: set_env(...).")
+        self._current = None
+        if seed is None and not self._is_seeded:
+            seed = self._first_seed()
+        try:
+            result = self._call_env("reset", seed=seed)
+            if not (isinstance(result, tuple) and len(result) == 2):
+                raise EnvDataError(f"reset: expected (observations, infos), got {type(result).__name__}; {_OLD_API}")
+            self.encoder.encode(result[0], self._observations[0])
+        except FastPGError as error:
+            raise type(error)(f"{error} (At reset, before rollout {self.n_rollouts}.)") from error.__cause__
+        self._is_seeded = True
+        self._resetting = None
+        self._episode_returns[:] = 0.0
+        self._episode_starts[:] = self.action_step
+        if self.normalizer is not None:
+            self.normalizer.start(self.num_envs)
+            self.normalizer.update_observations(self._observations[0])
+            self.normalizer.normalize_observations(self._observations[0], out=self._observations[0])
+        self._current = 0
+
+    def collect(self, on_step: OnStep | None = None) -> Rollout | None:
+        """Take T steps in every environment.
+
+        Args:
+            on_step: called after every step with a mapping of what happened in it (see ``step_locals``); False ends
+                the rollout, which is then given up.
+
+        Returns:
+            The rollout, in buffers that the next call overwrites; None where ``on_step`` ended it.
+
+        Raises:
+            EnvError: an environment raised.
+            EnvDataError: an environment returned something unusable, named with its place. After any exception
+                counters, statistics and normaliser are as before the call, and the next call begins new episodes.
+        """
+        before = self.snapshot()
+        try:
+            self._begin(has_callback=on_step is not None)
+            for t in range(self.n_steps):
+                self._step(t, on_step)
+                if on_step is not None and not on_step(self._step_locals):
+                    self.n_valid_last = int(np.count_nonzero(self._valid[: t + 1]))
+                    return None
+            rollout = self._finish()
+        except BaseException:
+            self.restore(before)
+            raise
+        self.n_rollouts += 1
+        return rollout
+
+    def snapshot(self) -> CollectorSnapshot:
+        """Counters, statistics and normaliser now, to ``restore`` when the iteration that follows fails."""
+        return CollectorSnapshot(
+            action_step=self.action_step,
+            n_rollouts=self.n_rollouts,
+            episodes=self.episodes.state_dict(),
+            normalizer=None if self.normalizer is None else self.normalizer.snapshot(),
+        )
+
+    def restore(self, snapshot: CollectorSnapshot) -> None:
+        """Go back to ``snapshot``. The environments cannot go back: the next rollout begins new episodes."""
+        self.action_step = snapshot.action_step
+        self.n_rollouts = snapshot.n_rollouts
+        self.episodes.load_state_dict(snapshot.episodes)
+        if self.normalizer is not None:
+            self.normalizer.restore(snapshot.normalizer)
+        self._current = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """Counters and episode statistics as JSON-able values; the normaliser has a ``state_dict`` of its own."""
+        return {
+            "action_step": self.action_step,
+            "n_rollouts": self.n_rollouts,
+            "episodes": self.episodes.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Continue from a ``state_dict``: same random numbers; the environments begin new episodes."""
+        self.action_step = int(state["action_step"])
+        self.n_rollouts = int(state["n_rollouts"])
+        self.episodes.load_state_dict(state["episodes"])
+        self._current = None
+
+    def close(self) -> None:
+        """Close the environments; may be called again."""
+        if not self._is_closed:
+            self._is_closed = True
+            self.env.close()
+
+    # --- one rollout ------------------------------------------------------------------------------------------------
+
+    def _begin(self, *, has_callback: bool) -> None:
+        if isinstance(self.env, SerialVectorEnv):
+            self.env.full_infos = has_callback
+        self._actor.set_parameters(self.policy.params)
+        if self._current is None or self._is_closed:
+            self.reset()
+        elif self._current:
+            self._observations[0] = self._observations[self._current]
+            self._current = 0
+        self._valid[:] = True
+        self._final_slots.clear()
+        self._final_observations.clear()
+
+    def _step(self, t: int, on_step: OnStep | None) -> None:
+        """Act and step once, store what came out in row ``t`` and the observations that follow in row ``t + 1``."""
+        self._actor.act(t, self.action_step)
+        env_actions = self.decoder.decode(self._actions[t])
+        try:
+            result = self._call_env("step", env_actions)
+            if not isinstance(result, tuple) or len(result) != 5:
+                self._raise_old_step(result)
+            observations, rewards, terminated, truncated, infos = result
+            self._store(t, observations, rewards, terminated, truncated)
+            self._track_episodes(t, infos)
+            if self.normalizer is not None:
+                self._normalize(t, self.normalizer)
+        except FastPGError as error:
+            raise type(error)(
+                f"{error} (Step {t} of rollout {self.n_rollouts}; the model is as after the last finished iteration.)"
+            ) from error.__cause__
+        self.action_step += 1
+        self._current = t + 1
+        if on_step is not None:
+            self._step_locals = self.step_locals(t, observations, env_actions, infos)
+
+    def step_locals(self, t: int, observations: Any, env_actions: Array, infos: Mapping[str, Any]) -> dict[str, Any]:
+        """What a callback sees of step ``t``, under the names that stable-baselines3 uses.
+
+        Returns:
+            ``n_steps`` (t + 1), ``new_obs`` and ``infos`` as the environment returned them, ``rewards`` (N,) not
+            normalised, ``terminated``, ``truncated`` and ``dones`` (N,) bool, ``actions`` (N, D) as sampled,
+            ``clipped_actions`` as the environment got them, ``values`` and ``log_probs`` (N,), ``obs`` (N, O) encoded.
+        """
+        return {
+            "n_steps": t + 1,
+            "new_obs": observations,
+            "infos": infos,
+            "rewards": self._raw_rewards.copy(),
+            "terminated": self._terminated[t],
+            "truncated": self._truncated[t],
+            "dones": self._ended.copy(),
+            "actions": self._actions[t],
+            "clipped_actions": env_actions,
+            "values": self._values[t],
+            "log_probs": self._log_probs[t],
+            "obs": self._observations[t],
+        }
+
+    def _store(self, t: int, observations: Any, rewards: Any, terminated: Any, truncated: Any) -> None:
+        shape = self._raw_rewards.shape
+        if rewards.__class__ is not np.ndarray or rewards.shape != shape or rewards.dtype.kind not in REAL_KINDS:
+            rewards = self._converted("rewards", rewards)
+        np.copyto(self._raw_rewards, rewards)
+        np.abs(self._raw_rewards, out=self._magnitudes)
+        np.less_equal(self._magnitudes, _LARGEST, out=self._is_finite)
+        if b"\x00" in self._is_finite.tobytes():
+            self._raise_bad_reward()
+        if terminated.__class__ is not np.ndarray or terminated.dtype is not _BOOL or terminated.shape != shape:
+            terminated = self._converted_flags("terminated", terminated)
+        if truncated.__class__ is not np.ndarray or truncated.dtype is not _BOOL or truncated.shape != shape:
+            truncated = self._converted_flags("truncated", truncated)
+        np.copyto(self._terminated[t], terminated)
+        np.greater(truncated, terminated, out=self._truncated[t])  # both: terminated wins
+        np.logical_or(terminated, truncated, out=self._ended)
+        self.encoder.encode(observations, self._observations[t + 1])
+
+    def _track_episodes(self, t: int, infos: Any) -> None:
+        resetting, self._resetting = self._resetting, None
+        if resetting is not None:
+            self._skip_reset_slots(t, resetting)
+        self._rewards[t] = self._raw_rewards
+        self._episode_returns += self._raw_rewards
+        if b"\x01" in self._ended.tobytes():
+            self._end_episodes(t, infos)
+
+    def _skip_reset_slots(self, t: int, resetting: Array) -> None:
+        """NEXT_STEP: this step was a reset where ``resetting``; nothing of it counts."""
+        if self._ended[resetting].any():
+            index = int(np.flatnonzero(self._ended & resetting)[0])
+            raise EnvDataError(
+                f"the episode ended in the step that was to reset it: expected NEXT_STEP autoreset as {self.env} "
+                f"declares — env {index} of {self.num_envs}. Fix: declare the mode it follows with autoreset_mode=."
+            )
+        np.logical_not(resetting, out=self._valid[t])
+        self._raw_rewards[resetting] = 0.0
+        self._episode_starts[resetting] = self.action_step + 1
+
+    def _end_episodes(self, t: int, infos: Any) -> None:
+        """Count the episodes that ended with step ``t``, keep final observations, see to the resets."""
+        ended = self._ended
+        if not isinstance(infos, Mapping):
+            raise EnvDataError(f"infos: expected a dict of arrays, got {type(infos).__name__}; {_OLD_API}")
+        is_success = successes(infos, self.autoreset_mode)
+        for index in np.flatnonzero(ended).tolist():
+            self.episodes.add(
+                float(self._episode_returns[index]),
+                int(self.action_step + 1 - self._episode_starts[index]),
+                is_success(index),
+            )
+        self._episode_returns[ended] = 0.0
+        self._episode_starts[ended] = self.action_step + 1
+        if self.autoreset_mode is AutoresetMode.NEXT_STEP:
+            self._resetting = ended.copy()
+            return
+        cut = np.flatnonzero(self._truncated[t]).tolist()
+        if self.autoreset_mode is AutoresetMode.SAME_STEP:
+            self._keep_final(t, cut, self._encoded_final(infos, cut))
+        else:
+            self._keep_final(t, cut, self._observations[t + 1][cut])
+            self._reset_where(ended.copy(), self._observations[t + 1])
+
+    def _encoded_final(self, infos: Mapping[str, Any], cut: list[int]) -> Array:
+        """SAME_STEP: the final observations of the environments ``cut``, encoded (len(cut), O)."""
+        rows = np.empty((len(cut), self.encoder.size), self._observations.dtype)
+        if cut:
+            self.encoder.encode(final_observations(infos, cut, self.num_envs), rows, envs=cut)
+        return rows
+
+    def _keep_final(self, t: int, cut: list[int], rows: Array) -> None:
+        if not cut:
+            return
+        if self.normalizer is not None:
+            rows = self.normalizer.normalize_observations(rows)
+        self._final_slots.extend((t, index) for index in cut)
+        self._final_observations.append(rows)
+
+    def _reset_where(self, mask: Array, following: Array) -> None:
+        """DISABLED: reset the environments in ``mask`` and put their first observations into ``following`` (N, O)."""
+        result = self._call_env("reset", options={"reset_mask": mask.copy()})
+        if not (isinstance(result, tuple) and len(result) == 2):
+            raise EnvDataError(f"reset: expected (observations, infos), got {type(result).__name__}; {_OLD_API}")
+        fresh = np.empty_like(following)
+        self.encoder.encode(result[0], fresh)
+        following[mask] = fresh[mask]
+
+    def _normalize(self, t: int, normalizer: Normalizer) -> None:
+        row = self._observations[t + 1]
+        seen = row if self._resetting is None else row[~self._resetting]
+        normalizer.update_observations(seen)
+        normalizer.normalize_observations(row, out=row)
+        self._rewards[t] = normalizer.step_rewards(self._raw_rewards, self._ended, self._valid[t])
+
+    def _finish(self) -> Rollout:
+        """Fill in the values of the successors with one forward pass over those that nothing acted on."""
+        last = self._observations[self.n_steps]
+        successors = np.concatenate([last, *self._final_observations]) if self._final_slots else last
+        values = self.policy.values(successors)
+        self._next_values[:-1] = self._values[1:]
+        self._next_values[-1] = values[: self.num_envs]
+        if self._final_slots:
+            steps, envs = np.array(self._final_slots).T
+            self._next_values[steps, envs] = values[self.num_envs :]
+        self._next_values[self._terminated] = 0.0
+        self.n_valid_last = int(np.count_nonzero(self._valid))
+        return Rollout(
+            observations=self._observations[: self.n_steps],
+            actions=self._actions,
+            rewards=self._rewards,
+            terminated=self._terminated,
+            truncated=self._truncated,
+            values=self._values,
+            next_values=self._next_values,
+            log_probs=self._log_probs,
+            valid=self._valid,
+        )
+
+    # --- environments that fail -------------------------------------------------------------------------------------
+
+    def _first_seed(self) -> int:
+        """The seed itself for a new run; another one where a run goes on, so as not to see the same episodes again."""
+        if self.action_step == 0:
+            return self._seed
+        return int(np.random.SeedSequence((self._seed, self.action_step)).generate_state(1)[0])
+
+    def _call_env(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return getattr(self.env, method)(*args, **kwargs)
+        except FastPGError:
+            raise
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}" if str(error) else repr(error)
+            raise EnvError(f"{method}() of {self.env} raised {text}.") from error
+
+    def _where(self, index: int) -> str:
+        episode_step = int(self.action_step - self._episode_starts[index])
+        return f"env {index} of {self.num_envs}, episode step {episode_step}"
+
+    def _raise_bad_reward(self) -> NoReturn:
+        index = int(np.flatnonzero(~self._is_finite)[0])
+        raise EnvDataError(
+            f"reward is {self._raw_rewards[index]}: expected a finite float32 number — {self._where(index)}. "
+            "Fix: look for a division by zero or a None in the reward of that environment."
+        )
+
+    def _raise_old_step(self, result: Any) -> NoReturn:
+        given = f"{len(result)} values" if isinstance(result, tuple) else type(result).__name__
+        raise EnvDataError(
+            f"step: expected (observations, rewards, terminated, truncated, infos), got {given}; {_OLD_API}"
+        )
+
+    def _converted(self, name: str, values: Any) -> Array:
+        array = as_real_array(values)
+        if array is None or array.shape != (self.num_envs,):
+            given = type(values).__name__ if array is None else f"shape {array.shape}"
+            raise EnvDataError(
+                f"{name}: expected an array of real numbers of shape ({self.num_envs},), got {given}. "
+                "Fix: return one per environment."
+            )
+        return array
+
+    def _converted_flags(self, name: str, values: Any) -> Array:
+        array = self._converted(name, values)
+        flags = array.astype(np.bool_)
+        if not np.array_equal(flags, array):
+            index = int(np.flatnonzero(flags != array)[0])
+            raise EnvDataError(
+                f"{name} is {array[index]}: expected True or False — {self._where(index)}. Fix: return a bool array."
+            )
+        return flags
+

@@ -1,0 +1,111 @@
+"""Every form in which users give an environment, made into one vector environment."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import gymnasium as gym
+from gymnasium.envs.registration import EnvSpec
+
+from fastpg.errors import ConfigError
+from fastpg.rollout.autoreset import (
+    AutoresetMode,
+    DeclaredAutoreset,
+    autoreset_mode_of,
+    parse_autoreset_mode,
+)
+from fastpg.rollout.serial import EnvFactory, SerialVectorEnv
+
+_SUPPORTED = (
+    "a Gymnasium id such as 'CartPole-v1', a gymnasium.Env, a list of callables that each make one, or a "
+    "gymnasium.vector.VectorEnv"
+)
+
+
+def make_vector_env(
+    env: Any,
+    *,
+    n_envs: int = 1,
+    seed: int | None = None,
+    autoreset_mode: Any = None,
+    env_kwargs: Mapping[str, Any] | None = None,
+) -> Any:
+    """The environments to train in.
+
+    Args:
+        env: an id string or ``EnvSpec``, a ``gymnasium.Env``, a callable or list of callables that make one, or a
+            ``gymnasium.vector.VectorEnv``, which is returned as it is.
+        n_envs: how many to make from an id or a single callable; otherwise 1 or the number that is given.
+        seed: of the first reset of the environments made here; a ``VectorEnv`` is seeded by whoever resets it.
+        autoreset_mode: which mode a ``VectorEnv`` follows that does not, or wrongly, declare it.
+        env_kwargs: arguments of ``gymnasium.make``, for an id only.
+
+    Returns:
+        A ``gymnasium.vector.VectorEnv``; a ``SerialVectorEnv`` unless one was given.
+
+    Raises:
+        ConfigError: another kind of environment, an unknown id, or arguments that do not apply to this kind.
+        EnvError: an environment raised while it was made.
+    """
+    if isinstance(n_envs, bool) or not isinstance(n_envs, int) or n_envs < 1:
+        raise ConfigError(f"n_envs: expected an integer >= 1, got {n_envs!r}.")
+    if env_kwargs and not isinstance(env, str | EnvSpec):
+        raise ConfigError(
+            f"env_kwargs: expected none, as env is not an id but {type(env).__name__}. Fix: pass them when you make it."
+        )
+    if isinstance(env, gym.vector.VectorEnv):
+        return _declared(env, n_envs, autoreset_mode)
+    if autoreset_mode is not None and parse_autoreset_mode(autoreset_mode) is not AutoresetMode.SAME_STEP:
+        raise ConfigError(
+            f"autoreset_mode: expected None or SameStep, got {autoreset_mode!r}: environments that fastpg makes itself "
+            "reset in the same step. Fix: leave it out, or pass a VectorEnv."
+        )
+    return SerialVectorEnv(_env_factories(env, n_envs, dict(env_kwargs or {})), seed=seed)
+
+
+def _declared(env: Any, n_envs: int, autoreset_mode: Any) -> Any:
+    """``env`` with an autoreset mode that is known."""
+    if n_envs not in (1, env.num_envs):
+        raise ConfigError(f"n_envs: expected {env.num_envs}, as env is a VectorEnv of that size, got {n_envs}.")
+    if autoreset_mode is not None:
+        return DeclaredAutoreset(env, parse_autoreset_mode(autoreset_mode))
+    autoreset_mode_of(env)  # raises where it is not declared
+    return env
+
+
+def _env_factories(env: Any, n_envs: int, env_kwargs: dict[str, Any]) -> Sequence[EnvFactory]:
+    """One callable per environment."""
+    if isinstance(env, str | EnvSpec):
+        return [lambda: _make(env, env_kwargs)] * n_envs
+    if inspect.isclass(env):
+        raise ConfigError(
+            f"env: expected {_SUPPORTED}, got the class {env.__name__}. Fix: pass an instance, {env.__name__}(...), or "
+            f"[{env.__name__}] * n_envs."
+        )
+    if isinstance(env, gym.Env):
+        if n_envs != 1:
+            raise ConfigError(
+                f"n_envs: expected 1, as a single gymnasium.Env cannot be copied, got {n_envs}. Fix: pass the id or a "
+                "callable that makes it."
+            )
+        return [lambda: env]
+    if callable(env):
+        return [env] * n_envs
+    if isinstance(env, Sequence):
+        if n_envs not in (1, len(env)):
+            raise ConfigError(f"n_envs: expected {len(env)}, the length of the list of callables, got {n_envs}.")
+        return env
+    raise ConfigError(f"env: expected {_SUPPORTED}, got {type(env).__module__}.{type(env).__qualname__}.")
+
+
+def _make(env_id: str | EnvSpec, env_kwargs: dict[str, Any]) -> Any:
+    """``gymnasium.make`` without its passive checker (``SerialVectorEnv`` checks every step), with clear errors."""
+    try:
+        return gym.make(env_id, **{"disable_env_checker": True, **env_kwargs})
+    except (gym.error.Error, ModuleNotFoundError) as error:
+        raise ConfigError(
+            f"env: expected an id that gymnasium.make knows, got {env_id!r}: {error} Fix: check the spelling, import "
+            "the package that registers it, or install what it needs."
+        ) from error
