@@ -93,9 +93,10 @@ class ActorCritic:
         copy = np.array(params, dtype=np.float32)
         if not np.isfinite(copy).all():
             index = int(np.flatnonzero(~np.isfinite(copy))[0])
+            name = _name_at(self._layout, copy, index)
             raise NumericsError(
-                f"params: expected finite numbers, got {copy[index]} at index {index} ({_name_at(self._layout, copy, index)}). "
-                "The parameters are unchanged."
+                f"params: expected finite numbers, got {copy[index]} at index {index} ({name}). The parameters are "
+                "unchanged."
             )
         copy.flags.writeable = False
         self._params = copy

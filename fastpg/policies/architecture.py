@@ -16,7 +16,9 @@ DEFAULT_NET_ARCH = (64, 64)  # of both networks, as stable-baselines3
 MAX_WIDTH = 65536
 ACTIVATIONS: tuple[Activation, ...] = ("tanh", "relu")
 
-_NET_ARCH_FIX = "Fix: give a list of widths for both networks, [64, 64], or dict(pi=[64, 64], vf=[64, 64]); [] is linear."
+_NET_ARCH_FIX = (
+    "Fix: give a list of widths for both networks, [64, 64], or dict(pi=[64, 64], vf=[64, 64]); [] is linear."
+)
 
 
 def parse_net_arch(net_arch: Any = None) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -48,7 +50,7 @@ def _parse_widths(name: str, widths: Any) -> tuple[int, ...]:
     if not isinstance(widths, Sequence) or isinstance(widths, str):
         raise ConfigError(f"{name}: expected a list of layer widths, got {widths!r}. {_NET_ARCH_FIX}")
     for width in widths:
-        if isinstance(width, bool) or not isinstance(width, Integral) or not 1 <= width <= MAX_WIDTH:
+        if isinstance(width, bool) or not isinstance(width, Integral) or not 1 <= int(width) <= MAX_WIDTH:
             raise ConfigError(f"{name}: expected integer widths in 1..{MAX_WIDTH}, got {width!r}. {_NET_ARCH_FIX}")
     return tuple(int(width) for width in widths)
 

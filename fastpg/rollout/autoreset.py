@@ -72,7 +72,7 @@ def gymnasium_mode(mode: AutoresetMode) -> Any:
     return mode if theirs is None else theirs(mode.value)
 
 
-class DeclaredAutoreset(gym.vector.VectorWrapper):  # type: ignore[type-arg]  # not generic in Gymnasium 1.0
+class DeclaredAutoreset(gym.vector.VectorWrapper):
     """A vector environment whose owner says which mode it follows; nothing else changes."""
 
     def __init__(self, env: Any, mode: AutoresetMode) -> None:

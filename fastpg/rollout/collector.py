@@ -482,4 +482,3 @@ class Collector:
                 f"{name} is {array[index]}: expected True or False — {self._where(index)}. Fix: return a bool array."
             )
         return flags
-

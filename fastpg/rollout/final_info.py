@@ -26,7 +26,7 @@ def final_observations(infos: Mapping[str, Any], envs: list[int], num_envs: int)
         EnvDataError: an observation is missing.
     """
     batch = infos.get("final_obs")
-    rows = [None if batch is None or len(batch) != num_envs else batch[index] for index in envs]
+    rows: list[Any] = [None if batch is None or len(batch) != num_envs else batch[index] for index in envs]
     for index, row in zip(envs, rows, strict=True):
         if row is None:
             raise EnvDataError(

@@ -7,6 +7,7 @@ standard deviation of the running discounted return, without centring, and clipp
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -37,9 +38,7 @@ class Moments:
 
     def merged(self, batch: Array, *, backend: str | None) -> Moments:
         """The moments with the rows of ``batch`` (B, n) added."""
-        return Moments(
-            *running_moments.update_moments(self.mean, self.variance, self.count, batch, backend=backend)
-        )
+        return Moments(*running_moments.update_moments(self.mean, self.variance, self.count, batch, backend=backend))
 
 
 class Normalizer:
@@ -144,8 +143,8 @@ class Normalizer:
 
     def normalize_rewards(self, rewards: Array) -> Array:
         """Rewards divided by the standard deviation of the discounted return and clipped; statistics unchanged."""
-        scale = 1.0 / np.sqrt(self._return_moments.variance[0] + self.epsilon)
-        return np.clip(rewards * scale, -self.clip_reward, self.clip_reward)
+        scale = 1.0 / math.sqrt(self._return_moments.variance[0] + self.epsilon)
+        return np.minimum(np.maximum(rewards * scale, -self.clip_reward), self.clip_reward)
 
     def snapshot(self) -> tuple[Moments, Moments, Array]:
         """The statistics now, to ``restore`` after a failure; costs nothing, as moments are never changed in place."""

@@ -29,7 +29,7 @@ _OLD_API_FIX = (
 )
 
 
-class SerialVectorEnv(gym.vector.VectorEnv):  # type: ignore[type-arg]  # not generic in Gymnasium 1.0
+class SerialVectorEnv(gym.vector.VectorEnv):
     """N sub-environments stepped in turn; a drop-in for ``gymnasium.vector.SyncVectorEnv`` in SAME_STEP mode.
 
     Args:
@@ -152,14 +152,15 @@ class SerialVectorEnv(gym.vector.VectorEnv):  # type: ignore[type-arg]  # not ge
         self._episode_steps[index] = 0
         try:
             result = self.envs[index].reset(**arguments)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - raised again, named
             self._raise_env_error(error, "reset", index)
         if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
             raise EnvDataError(
                 f"reset: expected (obs, info), got {_kind(result)}; is this the old Gym API? — {self._where(index)}. "
                 f"{_OLD_API_FIX}"
             )
-        observation, info = result
+        observation: Any = result[0]
+        info: dict[str, Any] = result[1]
         self._observations[index] = self._checked_observation(observation, index)
         return info
 
@@ -185,7 +186,7 @@ class SerialVectorEnv(gym.vector.VectorEnv):  # type: ignore[type-arg]  # not ge
         for index, (env, action) in enumerate(zip(self.envs, actions, strict=True)):
             try:
                 result = env.step(action)
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - raised again, named
                 self._raise_env_error(error, "step", index)
             if not isinstance(result, tuple) or len(result) != 5:
                 self._raise_old_step_api(result, index)
@@ -209,7 +210,7 @@ class SerialVectorEnv(gym.vector.VectorEnv):  # type: ignore[type-arg]  # not ge
     def _observation_batch(self) -> Any:
         if self._is_array_space:
             return self._observations.copy()
-        buffer = create_empty_array(self.single_observation_space, n=self.num_envs, fn=np.zeros)
+        buffer: Any = create_empty_array(self.single_observation_space, n=self.num_envs, fn=np.zeros)
         return gym.vector.utils.concatenate(self.single_observation_space, self._observations, buffer)
 
     def _checked_observation(self, observation: Any, index: int) -> Any:
@@ -285,7 +286,7 @@ class SerialVectorEnv(gym.vector.VectorEnv):  # type: ignore[type-arg]  # not ge
         """The seed of every sub-environment."""
         return self.get_attr("np_random_seed")
 
-    @property
+    @property  # type: ignore[misc]  # settable in the base class, not here, as in SyncVectorEnv
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
         """The random generator of every sub-environment."""
         return self.get_attr("np_random")

@@ -136,9 +136,10 @@ class ObservationEncoder:
             return
         row, index = divmod(int(np.flatnonzero(~self._finite.reshape(-1))[0]), self.size)
         given = batch.reshape(out.shape)[row, index]
+        where = _env_name(row, len(out), envs)
         raise EnvDataError(
-            f"observation is {given} at index {index}: expected a finite {out.dtype} number — {_env_name(row, len(out), envs)}. "
-            "Fix: look for a division by zero or a diverging simulation in that environment."
+            f"observation is {given} at index {index}: expected a finite {out.dtype} number — {where}. Fix: look for a "
+            "division by zero or a diverging simulation in that environment."
         )
 
     def _write_one_hot(self, batch: Array, out: Array, envs: Sequence[int]) -> None:
