@@ -39,6 +39,7 @@ PYBIND11_MODULE(_native, module) {
     register_philox(module);
     register_fma_peak(module);
     register_gae(module);
+    register_mlp(module);
     register_optimizer(module);
     register_running_moments(module);
 }

@@ -3,6 +3,7 @@
 #include "fastpg/adam.hpp"
 #include "fastpg/fma_peak.hpp"
 #include "fastpg/gae.hpp"
+#include "fastpg/mlp.hpp"
 #include "fastpg/philox.hpp"
 #include "fastpg/running_moments.hpp"
 
@@ -20,6 +21,8 @@ constexpr KernelTable<T> make_table() {
     table.uniform = uniform<T>;
     table.normal = normal<T>;
     table.gae = gae<T>;
+    table.mlp_forward = mlp_forward<T>;
+    table.mlp_backward = mlp_backward<T>;
     table.clip_global_norm = clip_global_norm<T>;
     table.adam_step = adam_step<T>;
     table.update_moments = update_moments<T>;

@@ -1,0 +1,175 @@
+// Matrix products on panels of 16 columns.
+//
+// A matrix is stored as panels: panel p holds columns 16 p ... 16 p + 15 of all rows, row after row, so that the
+// distance between rows is 16 at compile time whatever the size of the matrix. Lanes run over output columns. A block
+// of rows and panels is kept in registers; every element of a product is *one* chain of multiply-adds along the depth,
+// in order, so its bits depend neither on the width of the registers nor on the shape of the block.
+#pragma once
+
+#include "fastpg/simd.hpp"
+
+namespace fastpg {
+namespace FASTPG_ISA {
+
+template <class T>
+struct Panels {
+    T* data;
+    Index stride;  // numbers from panel to panel
+};
+
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr int kAccumulators = 24;  // of 32 registers
+#else
+constexpr int kAccumulators = 12;  // of 16 registers
+#endif
+
+// Rows of the largest block, and panels of a block of `rows` rows.
+template <class T>
+constexpr int kMaxRows = kAccumulators / kParts<T> < 6 ? kAccumulators / kParts<T> : 6;
+
+template <class T>
+constexpr int panels_at_once(int rows) {
+    return rows * 4 * kParts<T> <= kAccumulators ? 4 : rows * 2 * kParts<T> <= kAccumulators ? 2 : 1;
+}
+
+// kRows x kPanels accumulators.
+template <class T, int kRows, int kPanels>
+struct Block {
+    static constexpr int kColumns = kPanels * kParts<T>;  // in registers
+    Vec<T> at[kRows][kColumns];
+
+    static FASTPG_INLINE Index offset(int column, Index panel_stride) {
+        return column / kParts<T> * panel_stride + column % kParts<T> * kLanes<T>;
+    }
+
+    // Loads row r from `from` + r * row_stride.
+    FASTPG_INLINE void read(const T* from, Index panel_stride, int row_stride) {
+#pragma GCC unroll 16
+        for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
+            for (int c = 0; c < kColumns; ++c) at[r][c] = load(from + r * row_stride + offset(c, panel_stride));
+        }
+    }
+
+    FASTPG_INLINE void write(T* to, Index panel_stride) const {
+#pragma GCC unroll 16
+        for (int r = 0; r < kRows; ++r) {
+#pragma GCC unroll 16
+            for (int c = 0; c < kColumns; ++c) store(to + r * kPanel + offset(c, panel_stride), at[r][c]);
+        }
+    }
+
+    // at[r] += a[r] * b, b being one row of each panel.
+    template <int kRowStride>
+    FASTPG_INLINE void add_product(const T* a, const T* b, Index panel_stride) {
+        Vec<T> row[kColumns];
+#pragma GCC unroll 16
+        for (int c = 0; c < kColumns; ++c) row[c] = load(b + offset(c, panel_stride));
+#pragma GCC unroll 16
+        for (int r = 0; r < kRows; ++r) {
+            const Vec<T> factor = splat(a[r * kRowStride]);
+#pragma GCC unroll 16
+            for (int c = 0; c < kColumns; ++c) at[r][c] += factor * row[c];
+        }
+    }
+};
+
+// C = init + A B for n_rows rows: A (n_rows, depth), B (depth, 16 n_panels), both in panels; init is one row.
+template <class T>
+struct Product {
+    Panels<const T> a;
+    Panels<const T> b;
+    Panels<const T> init;
+    Panels<T> c;
+    Index depth;
+    Index n_panels;
+
+    template <int kRows, int kPanels>
+    FASTPG_INLINE void block(Index row, Index panel) const {
+        Block<T, kRows, kPanels> sum;
+        sum.read(init.data + panel * init.stride, init.stride, 0);
+        const T* from_a = a.data + row * kPanel;
+        const T* from_b = b.data + panel * b.stride;
+        Index left = depth;
+        for (; left >= kPanel; left -= kPanel) {
+#pragma GCC unroll 4
+            for (int k = 0; k < kPanel; ++k) {
+                sum.template add_product<kPanel>(from_a + k, from_b + k * kPanel, b.stride);
+            }
+            from_a += a.stride;
+            from_b += kPanel * kPanel;
+        }
+        for (Index k = 0; k < left; ++k) {
+            sum.template add_product<kPanel>(from_a + k, from_b + k * kPanel, b.stride);
+        }
+        sum.write(c.data + panel * c.stride + row * kPanel, c.stride);
+    }
+};
+
+// C += A' B: A (depth, n_rows), B (depth, 16 n_panels), both in panels; C (n_rows, 16 n_panels).
+template <class T>
+struct OuterProduct {
+    Panels<const T> a;
+    Panels<const T> b;
+    Panels<T> c;
+    Index depth;
+    Index n_panels;
+
+    template <int kRows, int kPanels>
+    FASTPG_INLINE void block(Index row, Index panel) const {
+        Block<T, kRows, kPanels> sum;
+        T* to = c.data + panel * c.stride + row * kPanel;
+        sum.read(to, c.stride, kPanel);
+        const T* from_a = a.data + row / kPanel * a.stride + row % kPanel;
+        const T* from_b = b.data + panel * b.stride;
+#pragma GCC unroll 4
+        for (Index k = 0; k < depth; ++k) {
+            sum.template add_product<1>(from_a + k * kPanel, from_b + k * kPanel, b.stride);
+        }
+        sum.write(to, c.stride);
+    }
+};
+
+template <int kRows, int kPanels, class Task>
+FASTPG_INLINE Index run_panels(const Task& task, Index first, Index last, Index panel) {
+    for (; panel + kPanels <= task.n_panels; panel += kPanels) {
+        for (Index row = first; row < last; row += kRows) task.template block<kRows, kPanels>(row, panel);
+    }
+    return panel;
+}
+
+// Rows first ... last in blocks of kRows, over all panels. Not inlined: one copy of each block shape is enough.
+template <class T, int kRows, class Task>
+__attribute__((noinline)) void run_rows(const Task& task, Index first, Index last) {
+    constexpr int kWidest = panels_at_once<T>(kRows);
+    Index panel = 0;
+    if constexpr (kWidest >= 4) panel = run_panels<kRows, 4>(task, first, last, panel);
+    if constexpr (kWidest >= 2) panel = run_panels<kRows, 2>(task, first, last, panel);
+    run_panels<kRows, 1>(task, first, last, panel);
+}
+
+// Rows first ... last: as many blocks of kRows as fit, the rest in smaller ones.
+template <class T, int kRows, class Task>
+FASTPG_INLINE void run_range(const Task& task, Index first, Index last) {
+    const Index whole = first + (last - first) / kRows * kRows;
+    if (whole > first) run_rows<T, kRows>(task, first, whole);
+    if constexpr (kRows > 1) {
+        if (whole < last) run_range<T, kRows == 6 ? 4 : kRows / 2>(task, whole, last);
+    }
+}
+
+template <class T>
+inline void multiply(const Product<T>& task, Index n_rows) {
+    run_range<T, kMaxRows<T>>(task, 0, n_rows);
+}
+
+// Blocks do not cross the panels of A.
+template <class T>
+inline void add_outer(const OuterProduct<T>& task, Index n_rows) {
+    for (Index row = 0; row < n_rows; row += kPanel) {
+        run_range<T, kMaxRows<T>>(task, row, smaller(row + kPanel, n_rows));
+    }
+}
+
+}  // namespace FASTPG_ISA
+}  // namespace fastpg

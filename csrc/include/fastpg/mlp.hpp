@@ -1,0 +1,454 @@
+// A multi-layer perceptron on tiles of at most 64 rows: y_{l+1} = activation(y_l W_l + b_l), no activation at the end.
+//
+// Parameters are repacked once per call from the dense vector (W (in, out) row-major, b, ...) into
+// - hidden layers: panels over outputs, each of (in + 1) rows of 16, the last row being the bias;
+// - the last layer, with few outputs: panels over *inputs*, each of `out` rows of 16, then the biases. Its products are
+// dot
+//   products of a row of activations, so that outputs lie [output][row]: lanes over the batch, ready for the losses.
+// Padding is zero and stays zero: in activations (tanh(0) = relu(0) = 0), gradients and Adam's moments.
+#pragma once
+
+#include "fastpg/buffer.hpp"
+#include "fastpg/elementary.hpp"
+#include "fastpg/gemm.hpp"
+
+#include <utility>
+
+namespace fastpg {
+namespace FASTPG_ISA {
+
+constexpr Index kTileRows = 64;
+
+struct Layer {
+    Index n_in;
+    Index n_out;
+    Index at;        // of this layer in the packed parameters
+    Index dense_at;  // of this layer in the dense parameters
+    bool is_last;
+
+    Index in_panels() const {
+        return (n_in + kPanel - 1) / kPanel;
+    }
+    Index out_panels() const {
+        return (n_out + kPanel - 1) / kPanel;
+    }
+
+    // Numbers from panel to panel of the packed weight.
+    Index panel_stride() const {
+        return (is_last ? n_out : n_in + 1) * kPanel;
+    }
+    Index bias_at() const {
+        return at + (is_last ? in_panels() * panel_stride() : n_in * kPanel);
+    }
+    Index packed_size() const {
+        return is_last ? in_panels() * panel_stride() + round_up(n_out, kPanel) : out_panels() * panel_stride();
+    }
+    Index dense_size() const {
+        return (n_in + 1) * n_out;
+    }
+
+    // Place of weight (i, o), and of bias o, in the packed parameters.
+    Index weight(Index i, Index o) const {
+        return is_last ? at + i / kPanel * panel_stride() + o * kPanel + i % kPanel
+                       : at + o / kPanel * panel_stride() + i * kPanel + o % kPanel;
+    }
+    Index bias(Index o) const {
+        return is_last ? bias_at() + o : weight(n_in, o);
+    }
+};
+
+// Where everything lies.
+class MlpPlan {
+public:
+    explicit MlpPlan(const MlpShape& shape) : n_layers_(shape.n_sizes - 1), activation_(shape.activation) {
+        layers_.reset(n_layers_);
+        for (Index l = 0; l < n_layers_; ++l) {
+            Layer& layer = layers_.data()[l];
+            layer = {shape.sizes[l], shape.sizes[l + 1], packed_size_, dense_size_, l == n_layers_ - 1};
+            packed_size_ += layer.packed_size();
+            dense_size_ += layer.dense_size();
+        }
+    }
+
+    Index n_layers() const {
+        return n_layers_;
+    }
+    const Layer& layer(Index l) const {
+        return layers_.data()[l];
+    }
+    const Layer& last() const {
+        return layer(n_layers_ - 1);
+    }
+    Index packed_size() const {
+        return packed_size_;
+    }
+    Index dense_size() const {
+        return dense_size_;
+    }
+    Activation activation() const {
+        return activation_;
+    }
+
+    // Calls f(index in dense, index in packed) for every parameter.
+    template <class Function>
+    FASTPG_INLINE void for_each_parameter(Function f) const {
+        for (Index l = 0; l < n_layers_; ++l) {
+            const Layer& k = layer(l);
+            for (Index i = 0; i < k.n_in; ++i) {
+                for (Index o = 0; o < k.n_out; ++o) f(k.dense_at + i * k.n_out + o, k.weight(i, o));
+            }
+            for (Index o = 0; o < k.n_out; ++o) f(k.dense_at + k.n_in * k.n_out + o, k.bias(o));
+        }
+    }
+
+    // `packed` must be zero where there is padding.
+    template <class T>
+    void pack(const T* dense, T* packed) const {
+        for_each_parameter([=](Index from, Index to) { packed[to] = dense[from]; });
+    }
+
+    template <class T>
+    void unpack(const T* packed, T* dense) const {
+        for_each_parameter([=](Index to, Index from) { dense[to] = packed[from]; });
+    }
+
+private:
+    Index n_layers_;
+    Activation activation_;
+    Buffer<Layer> layers_;
+    Index packed_size_ = 0;
+    Index dense_size_ = 0;
+};
+
+// Lane L of a fold: groups of `group` lanes of a and b become groups of half the size, a's and b's in turn.
+template <int kSize>
+constexpr int fold_source(int lane, int group, bool upper) {
+    const int half = group / 2;
+    const int target = lane / half;
+    return (target % 2) * kSize + target / 2 * group + (upper ? half : 0) + lane % half;
+}
+
+template <class T, int kGroup, bool kUpper, int... kLane>
+FASTPG_INLINE Vec<T> fold_half(const Vec<T>& a, const Vec<T>& b, std::integer_sequence<int, kLane...>) {
+#if defined(__clang__) || __GNUC__ >= 12
+    return __builtin_shufflevector(a, b, fold_source<kLanes<T>>(kLane, kGroup, kUpper)...);
+#else
+    return __builtin_shuffle(a, b, IntVec<T>{fold_source<kLanes<T>>(kLane, kGroup, kUpper)...});
+#endif
+}
+
+// rows[i] holds kGroup partial sums of each of kLanes / kGroup rows; the result holds in lane i the sum of row i.
+template <class T, int kGroup>
+FASTPG_INLINE Vec<T> fold_rows(const Vec<T>* rows) {
+    if constexpr (kGroup == 1) {
+        return rows[0];
+    } else {
+        constexpr int kHalf = kGroup / 2;
+        constexpr std::make_integer_sequence<int, kLanes<T>> kSequence{};
+        Vec<T> folded[kHalf];
+#pragma GCC unroll 16
+        for (int i = 0; i < kHalf; ++i) {
+            folded[i] = fold_half<T, kGroup, false>(rows[i], rows[i + kHalf], kSequence) +
+                        fold_half<T, kGroup, true>(rows[i], rows[i + kHalf], kSequence);
+        }
+        return fold_rows<T, kHalf>(folded);
+    }
+}
+
+// 16 partial sums in kParts registers -> kLanes partial sums in one.
+template <class T, int kCount>
+FASTPG_INLINE void fold_parts(Vec<T>* part) {
+    if constexpr (kCount > 1) {
+#pragma GCC unroll 16
+        for (int i = 0; i < kCount / 2; ++i) part[i] += part[i + kCount / 2];
+        fold_parts<T, kCount / 2>(part);
+    }
+}
+
+// Dot product of one row of activations with one row of weights, before the fold across lanes.
+template <class T>
+FASTPG_INLINE Vec<T> partial_dot(const Panels<const T>& row, const T* weight, Index weight_stride, Index n_panels) {
+    Panel<T> sum{};
+    for (Index p = 0; p < n_panels; ++p) {
+        const Panel<T> x = load_panel(row.data + p * row.stride);
+        const Panel<T> w = load_panel(weight + p * weight_stride);
+#pragma GCC unroll 16
+        for (int i = 0; i < kParts<T>; ++i) sum.part[i] += x.part[i] * w.part[i];
+    }
+    fold_parts<T, kParts<T>>(sum.part);
+    return sum.part[0];
+}
+
+// The network on one tile, with every buffer that forward and backward need. Holds no parameters.
+template <class T>
+class MlpTile {
+public:
+    // For tiles of at most min(max_rows, 64) rows.
+    MlpTile(const MlpPlan& plan, Index max_rows)
+        : plan_(plan), capacity_(round_up(smaller(larger<Index>(max_rows, 1), kTileRows), kPanel)) {
+        const Index n = plan.n_layers();
+        Index widest = plan.last().out_panels();
+        Index n_activations = 0, n_transposed = 0;
+        activation_at_.reset(n);
+        transposed_at_.reset(n);
+        for (Index l = 0; l < n; ++l) {
+            const Layer& layer = plan.layer(l);
+            activation_at_.data()[l] = n_activations;
+            transposed_at_.data()[l] = n_transposed;
+            n_activations += layer.in_panels() * panel_stride();
+            if (l > 0 && !layer.is_last) n_transposed += layer.in_panels() * layer.n_out * kPanel;
+            widest = larger(widest, layer.in_panels());
+        }
+        activations_.reset(n_activations);
+        transposed_.reset(n_transposed);
+        gradient_a_.reset(widest * panel_stride());
+        gradient_b_.reset(widest * panel_stride());
+        outputs_.reset(plan.last().n_out * capacity_);
+        output_gradient_.reset(plan.last().n_out * capacity_);
+        zeros_.reset(kPanel);
+    }
+
+    Index capacity() const {
+        return capacity_;
+    }
+
+    // Outputs and their gradient, [output][row], rows `capacity` apart. Rows beyond the tile's may hold anything in the
+    // outputs; the gradient must be 0 there, up to the next multiple of 16.
+    T* outputs() {
+        return outputs_.data();
+    }
+    T* output_gradient() {
+        return output_gradient_.data();
+    }
+
+    // Loads rows index[0 .. n_rows) (or first_row ... if index is null) of `inputs` (B, O).
+    void load_inputs(const T* inputs, const std::int64_t* index, Index first_row, Index n_rows) {
+        const Layer& first = plan_.layer(0);
+        const Index n_in = first.n_in;
+        for (Index row = 0; row < n_rows; ++row) {
+            const T* from = inputs + (index != nullptr ? static_cast<Index>(index[row]) : first_row + row) * n_in;
+            T* to = activations_.data() + row * kPanel;
+            for (Index i = 0; i < n_in; ++i) to[i / kPanel * panel_stride() + i % kPanel] = from[i];
+        }
+    }
+
+    void forward(const T* packed, Index n_rows) {
+        for (Index l = 0; l + 1 < plan_.n_layers(); ++l) {
+            const Layer& layer = plan_.layer(l);
+            const T* bias = packed + layer.bias_at();
+            multiply<T>({input(l),
+                         {packed + layer.at, layer.panel_stride()},
+                         {bias, layer.panel_stride()},
+                         output(l),
+                         layer.n_in,
+                         layer.out_panels()},
+                        n_rows);
+            activate(output(l), layer.out_panels(), n_rows);
+        }
+        last_forward(packed, n_rows);
+    }
+
+    // Transposes the weights that `backward` multiplies with. Call it when the parameters have changed.
+    void prepare_backward(const T* packed) {
+        for (Index l = 1; l + 1 < plan_.n_layers(); ++l) {
+            const Layer& layer = plan_.layer(l);
+            T* to = transposed_.data() + transposed_at_.data()[l];
+            for (Index p = 0; p < layer.in_panels(); ++p) {
+                for (Index q = 0; q < layer.out_panels(); ++q) transpose(packed, layer, p, q, to);
+            }
+        }
+    }
+
+    // Adds the gradient of sum(outputs * output_gradient) to `gradient` (packed). After `forward` on the same rows.
+    void backward(const T* packed, Index n_rows, T* gradient) {
+        Panels<T> current{gradient_a_.data(), panel_stride()};
+        Panels<T> previous{gradient_b_.data(), panel_stride()};
+        last_backward(n_rows, current, gradient);
+        for (Index l = plan_.n_layers() - 1; l > 0; --l) {
+            const Layer& layer = plan_.layer(l);
+            const T* weight = layer.is_last ? packed + layer.at : transposed_.data() + transposed_at_.data()[l];
+            multiply<T>({{current.data, current.stride},
+                         {weight, layer.n_out * kPanel},
+                         {zeros_.data(), 0},
+                         previous,
+                         layer.n_out,
+                         layer.in_panels()},
+                        n_rows);
+            const Layer& below = plan_.layer(l - 1);
+            deactivate(previous, output(l - 1), n_rows, below, gradient);
+            add_outer<T>({input(l - 1),
+                          {previous.data, previous.stride},
+                          {gradient + below.at, below.panel_stride()},
+                          n_rows,
+                          below.out_panels()},
+                         below.n_in);
+            const Panels<T> swapped = current;
+            current = previous;
+            previous = swapped;
+        }
+    }
+
+private:
+    Index panel_stride() const {
+        return capacity_ * kPanel;
+    }
+    Panels<const T> input(Index l) const {
+        return {activations_.data() + activation_at_.data()[l], panel_stride()};
+    }
+    Panels<T> output(Index l) {
+        return {activations_.data() + activation_at_.data()[l + 1], panel_stride()};
+    }
+
+    // The activation of rows 0 ... n_rows in place.
+    void activate(const Panels<T>& y, Index n_panels, Index n_rows) {
+        const bool is_tanh = plan_.activation() == Activation::kTanh;
+        for (Index p = 0; p < n_panels; ++p) {
+            T* panel = y.data + p * y.stride;
+            if (is_tanh) {
+                for (Index i = 0; i < n_rows * kPanel; i += kLanes<T>) store(panel + i, vec_tanh<T>(load(panel + i)));
+            } else {
+                for (Index i = 0; i < n_rows * kPanel; i += kLanes<T>) {
+                    store(panel + i, at_least<T>(load(panel + i), Vec<T>{}));
+                }
+            }
+        }
+    }
+
+    // dy <- dy * activation'(y), and its sum over rows is added to the gradient of the bias.
+    void deactivate(const Panels<T>& dy, const Panels<T>& y, Index n_rows, const Layer& layer, T* gradient) {
+        const bool is_tanh = plan_.activation() == Activation::kTanh;
+        for (Index p = 0; p < layer.out_panels(); ++p) {
+            T* bias = gradient + layer.bias_at() + p * layer.panel_stride();
+            Panel<T> sum = load_panel(bias);
+            T* d = dy.data + p * dy.stride;
+            const T* h = y.data + p * y.stride;
+            if (is_tanh) {
+                add_derivatives(d, h, n_rows, sum, [](const Vec<T>& x, const Vec<T>& t) { return x - x * (t * t); });
+            } else {
+                add_derivatives(d, h, n_rows, sum,
+                                [](const Vec<T>& x, const Vec<T>& t) { return select<T>(t > 0, x, Vec<T>{}); });
+            }
+#pragma GCC unroll 16
+            for (int i = 0; i < kParts<T>; ++i) store(bias + i * kLanes<T>, sum.part[i]);
+        }
+    }
+
+    template <class Derivative>
+    static FASTPG_INLINE void add_derivatives(T* d, const T* h, Index n_rows, Panel<T>& sum, Derivative derivative) {
+        for (Index row = 0; row < n_rows; ++row) {
+#pragma GCC unroll 16
+            for (int i = 0; i < kParts<T>; ++i) {
+                const Index at = row * kPanel + i * kLanes<T>;
+                const Vec<T> x = derivative(load(d + at), load(h + at));
+                store(d + at, x);
+                sum.part[i] += x;
+            }
+        }
+    }
+
+    void last_forward(const T* packed, Index n_rows) {
+        const Layer& layer = plan_.last();
+        const Panels<const T> x = input(plan_.n_layers() - 1);
+        for (Index o = 0; o < layer.n_out; ++o) {
+            const T* weight = packed + layer.at + o * kPanel;
+            const Vec<T> bias = splat(packed[layer.bias(o)]);
+            for (Index row = 0; row < n_rows; row += kLanes<T>) {
+                Vec<T> dots[kLanes<T>];
+#pragma GCC unroll 16
+                for (int i = 0; i < kLanes<T>; ++i) {
+                    dots[i] = row + i < n_rows ? partial_dot<T>({x.data + (row + i) * kPanel, x.stride}, weight,
+                                                                layer.panel_stride(), layer.in_panels())
+                                               : Vec<T>{};
+                }
+                store(outputs_.data() + o * capacity_ + row, fold_rows<T, kLanes<T>>(dots) + bias);
+            }
+        }
+    }
+
+    // Gradient of the last layer; leaves the gradient of the outputs as panels in `rows`.
+    void last_backward(Index n_rows, const Panels<T>& rows, T* gradient) {
+        const Layer& layer = plan_.last();
+        for (Index o = 0; o < layer.n_out; ++o) {
+            const T* column = output_gradient_.data() + o * capacity_;
+            gradient[layer.bias(o)] +=
+                sum_terms<T>(round_up(n_rows, kPanel), [column](Index i) { return load(column + i); });
+            T* to = rows.data + o / kPanel * rows.stride + o % kPanel;
+            for (Index row = 0; row < n_rows; ++row) to[row * kPanel] = column[row];
+        }
+        const Panels<const T> x = input(plan_.n_layers() - 1);
+        add_outer<T>(
+            {{rows.data, rows.stride}, x, {gradient + layer.at, layer.panel_stride()}, n_rows, layer.in_panels()},
+            layer.n_out);
+    }
+
+    // Block of weights (16 inputs p, 16 outputs q) into panel p of the transposed weight.
+    static void transpose(const T* packed, const Layer& layer, Index p, Index q, T* to) {
+        const T* from = packed + layer.at + q * layer.panel_stride() + p * kPanel * kPanel;
+        T* target = to + (p * layer.n_out + q * kPanel) * kPanel;
+        const Index n_in = smaller<Index>(kPanel, layer.n_in - p * kPanel);
+        const Index n_out = smaller<Index>(kPanel, layer.n_out - q * kPanel);
+        for (Index o = 0; o < n_out; ++o) {
+            for (Index i = 0; i < n_in; ++i) target[o * kPanel + i] = from[i * kPanel + o];
+        }
+    }
+
+    const MlpPlan& plan_;
+    Index capacity_;
+    Buffer<Index> activation_at_;
+    Buffer<Index> transposed_at_;
+    Buffer<T> activations_;  // inputs of layer 0, 1, ...
+    Buffer<T> transposed_;
+    Buffer<T> gradient_a_;
+    Buffer<T> gradient_b_;
+    Buffer<T> outputs_;
+    Buffer<T> output_gradient_;
+    Buffer<T> zeros_;
+};
+
+// Outputs (B, out) of dense parameters.
+template <class T>
+void mlp_forward(const MlpShape& shape, const MlpArgs<T>& a) {
+    const MlpPlan plan(shape);
+    Buffer<T> packed(plan.packed_size());
+    plan.pack(a.params, packed.data());
+    MlpTile<T> tile(plan, a.n_rows);
+    const Index n_out = plan.last().n_out;
+    for (Index first = 0; first < a.n_rows; first += kTileRows) {
+        const Index n_rows = smaller(kTileRows, a.n_rows - first);
+        tile.load_inputs(a.inputs, nullptr, first, n_rows);
+        tile.forward(packed.data(), n_rows);
+        for (Index row = 0; row < n_rows; ++row) {
+            for (Index o = 0; o < n_out; ++o) {
+                a.out[(first + row) * n_out + o] = tile.outputs()[o * tile.capacity() + row];
+            }
+        }
+    }
+}
+
+// Gradient (P,) of sum(outputs * output_gradient).
+template <class T>
+void mlp_backward(const MlpShape& shape, const MlpArgs<T>& a) {
+    const MlpPlan plan(shape);
+    Buffer<T> packed(plan.packed_size());
+    Buffer<T> gradient(plan.packed_size());
+    plan.pack(a.params, packed.data());
+    MlpTile<T> tile(plan, a.n_rows);
+    tile.prepare_backward(packed.data());
+    const Index n_out = plan.last().n_out;
+    for (Index first = 0; first < a.n_rows; first += kTileRows) {
+        const Index n_rows = smaller(kTileRows, a.n_rows - first);
+        tile.load_inputs(a.inputs, nullptr, first, n_rows);
+        tile.forward(packed.data(), n_rows);
+        set_zero(tile.output_gradient(), n_out * tile.capacity());
+        for (Index row = 0; row < n_rows; ++row) {
+            for (Index o = 0; o < n_out; ++o) {
+                tile.output_gradient()[o * tile.capacity() + row] = a.output_gradient[(first + row) * n_out + o];
+            }
+        }
+        tile.backward(packed.data(), n_rows, gradient.data());
+    }
+    plan.unpack(gradient.data(), a.out);
+}
+
+}  // namespace FASTPG_ISA
+}  // namespace fastpg
