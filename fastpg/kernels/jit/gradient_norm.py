@@ -1,0 +1,51 @@
+"""Clipping by the global norm in Numba."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastpg.kernels.jit._compile import jit
+
+Array = NDArray[Any]
+
+#: Added to the norm before the division. Source: torch.nn.utils.clip_grad_norm_.
+NORM_EPSILON = 1e-6
+
+
+def clip_global_norm(gradient: Array, *, max_norm: float, out: Array, stats: Array) -> None:
+    """Four partial sums in float64, then the scaling."""
+    if out is not gradient:
+        out[:] = gradient
+    _clip(out, max_norm, stats)
+
+
+@jit
+def _clip(gradient: Array, max_norm: float, stats: Array) -> None:
+    norm = np.sqrt(_sum_of_squares(gradient))
+    coefficient = max_norm / (norm + NORM_EPSILON)
+    if coefficient > 1.0:  # a NaN stays
+        coefficient = 1.0
+    factor = gradient.dtype.type(coefficient)
+    for i in range(gradient.size):
+        gradient[i] *= factor
+    stats[0] = norm
+
+
+@jit
+def _sum_of_squares(gradient: Array) -> float:
+    s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
+    n = gradient.size
+    for i in range(0, n - n % 4, 4):
+        g0, g1 = np.float64(gradient[i]), np.float64(gradient[i + 1])
+        g2, g3 = np.float64(gradient[i + 2]), np.float64(gradient[i + 3])
+        s0 += g0 * g0
+        s1 += g1 * g1
+        s2 += g2 * g2
+        s3 += g3 * g3
+    for i in range(n - n % 4, n):
+        g0 = np.float64(gradient[i])
+        s0 += g0 * g0
+    return (s0 + s1) + (s2 + s3)
