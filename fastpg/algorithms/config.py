@@ -1,0 +1,274 @@
+"""What every on-policy algorithm is configured with, and how a configuration checks itself.
+
+A configuration is a frozen dataclass whose fields carry their check, help and source (``argument``). It is checked as a
+whole when it is made: every rejected argument is reported in one ConfigError. The constructor of a model, its
+docstring and the command line are generated from the fields.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import math
+import os
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import Field, dataclass, fields
+from typing import Any, ClassVar, TypeVar
+
+from fastpg.algorithms.checks import (
+    Choice,
+    Flag,
+    Integer,
+    Keywords,
+    Optional,
+    Real,
+    Rejected,
+    Scheduled,
+    Text,
+    argument,
+    default_of,
+    find_problems,
+)
+from fastpg.algorithms.policy_options import POLICY_KWARGS, PolicyOptions
+from fastpg.errors import ConfigError
+from fastpg.updates.schedules import LinearSchedule, LostSchedule, Schedule
+
+ConfigT = TypeVar("ConfigT", bound="OnPolicyConfig")
+
+NORMALIZER_OPTIONS = Keywords(
+    checks={
+        "norm_obs": Flag(),
+        "norm_reward": Flag(),
+        "clip_obs": Real(0.0, is_above=True),
+        "clip_reward": Real(0.0, is_above=True),
+        "epsilon": Real(0.0, is_above=True),
+    }
+)
+
+_FASTPG = "fastpg"
+_LOST = "__python__"
+_INFINITY = "__infinity__"
+_NOT_APPLICABLE = {
+    "rollout_buffer_class": "fastpg has one rollout buffer; leave it out",
+    "rollout_buffer_kwargs": "fastpg has one rollout buffer; leave it out",
+    "_init_setup_model": "the networks are always built; leave it out",
+}
+
+
+@dataclass(frozen=True)
+class Normalize:
+    """False, True, or a dict of options of the normaliser."""
+
+    def __call__(self, value: Any) -> bool | dict[str, Any]:
+        """Check ``value``; an empty dict means the defaults, as True does."""
+        if isinstance(value, Mapping):
+            return NORMALIZER_OPTIONS(value)
+        try:
+            return Flag()(value)
+        except Rejected as rejected:
+            raise Rejected(f"{rejected}, or a dict with keys among {', '.join(NORMALIZER_OPTIONS.checks)}") from None
+
+
+@dataclass(frozen=True)
+class KeywordArguments:
+    """Any mapping with string keys."""
+
+    def __call__(self, value: Any) -> dict[str, Any]:
+        """Check ``value``."""
+        if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+            raise Rejected("a dict of keyword arguments")
+        return dict(value)
+
+
+@dataclass(frozen=True)
+class NotYet:
+    """Only False: the feature does not exist yet."""
+
+    advice: str
+
+    def __call__(self, value: Any) -> bool:
+        """Check ``value``."""
+        if Flag()(value):
+            raise Rejected(f"False ({self.advice})")
+        return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class OnPolicyConfig:
+    """Arguments that all on-policy algorithms share; names and defaults as in stable-baselines3 where it has them."""
+
+    learning_rate: Schedule = argument(3e-4, Scheduled(), "Step size of Adam; a number, lin_START or a function.")
+    n_steps: int = argument(2048, Integer(1), "Steps of each environment per iteration.")
+    gamma: float = argument(0.99, Real(0.0, 1.0), "Discount per step.")
+    gae_lambda: float = argument(0.95, Real(0.0, 1.0), "Bias-variance trade-off of the advantage estimate (GAE).")
+    normalize_advantage: bool = argument(True, Flag(), "Standardise the advantages of each minibatch.")
+    ent_coef: float = argument(0.0, Real(), "Weight of the entropy in the objective.")
+    vf_coef: float = argument(0.5, Real(0.0), "Weight of the value error in the loss.")
+    max_grad_norm: float = argument(
+        0.5, Real(0.0, is_above=True, allows_infinity=True), "Bound on the global norm of the gradient."
+    )
+    use_sde: bool = argument(
+        False,
+        NotYet("state-dependent exploration is not supported yet; leave use_sde out to explore with Gaussian noise"),
+        "State-dependent exploration; not supported yet.",
+    )
+    sde_sample_freq: int = argument(-1, Integer(-1), "Steps between noise matrices of state-dependent exploration.")
+    stats_window_size: int = argument(100, Integer(1), "Finished episodes that the rollout statistics average over.")
+    tensorboard_log: str | None = argument(None, Optional(Text()), "Directory for TensorBoard files.")
+    policy_kwargs: dict[str, Any] | None = argument(
+        None,
+        Optional(POLICY_KWARGS),
+        "Networks: net_arch, activation_fn ('tanh' or 'relu'), ortho_init, log_std_init, optimizer_kwargs.",
+    )
+    verbose: int = argument(0, Integer(0, 2), "1 prints a table of the metrics, 2 also messages.")
+    seed: int | None = argument(
+        None, Optional(Integer(0, 2**64 - 1)), "Key of all random numbers; None draws one from the system."
+    )
+    device: str = argument(
+        "auto", Choice(("auto", "cpu"), advice=" (fastpg is CPU only; leave device out)"), "Always the CPU."
+    )
+    n_envs: int = argument(1, Integer(1, 65536), "Environments that are stepped together.", source=_FASTPG)
+    n_threads: int = argument(1, Integer(1), "Threads; the results do not depend on it.", source=_FASTPG)
+    backend: str | None = argument(
+        None,
+        Optional(Choice(("native", "jit", "reference"))),
+        "Kernels: native (C++), jit (Numba) or reference (NumPy); None takes the best available.",
+        source=_FASTPG,
+    )
+    normalize: bool | dict[str, Any] = argument(
+        False,
+        Normalize(),
+        "Running normalisation of observations and rewards inside the model: True, or a dict of norm_obs, norm_reward, "
+        "clip_obs, clip_reward, epsilon.",
+        source=_FASTPG,
+    )
+    env_kwargs: dict[str, Any] | None = argument(
+        None, Optional(KeywordArguments()), "Keyword arguments for making the environments.", source=_FASTPG
+    )
+    autoreset_mode: str | None = argument(
+        None,
+        Optional(Choice(("next_step", "same_step", "disabled"))),
+        "Autoreset mode of a vector environment that does not declare one.",
+        source="Gymnasium",
+    )
+
+    algorithm: ClassVar[str] = "on-policy"
+
+    def __post_init__(self) -> None:
+        values = {name: getattr(self, name) for name in self.fields()}
+        problems = self._problems(values)
+        if problems:
+            raise _config_error(self.algorithm, problems)
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+        for message in self._cautions():
+            warnings.warn(message, UserWarning, stacklevel=4)
+        object.__setattr__(self, "n_threads", min(self.n_threads, _n_cores()))
+
+    @classmethod
+    def fields(cls) -> dict[str, Field[Any]]:
+        """The arguments by name, in the order of their declaration."""
+        return {field.name: field for field in fields(cls)}
+
+    @classmethod
+    def from_arguments(cls: type[ConfigT], arguments: Mapping[str, Any]) -> ConfigT:
+        """The configuration for keyword arguments as a user gives them.
+
+        Raises:
+            ConfigError: names that do not exist (with the closest one that does) and values that are out of range,
+                all in one message.
+        """
+        specs = cls.fields()
+        unknown = [_explain_unknown(name, specs) for name in arguments if name not in specs]
+        if unknown:
+            given = {name: arguments.get(name, default_of(spec)) for name, spec in specs.items()}
+            raise _config_error(cls.algorithm, unknown + cls._problems(given))
+        return cls(**arguments)
+
+    @classmethod
+    def from_json(cls: type[ConfigT], encoded: Mapping[str, Any], **overrides: Any) -> ConfigT:
+        """The configuration that ``to_json`` encoded, with ``overrides`` in place of some arguments."""
+        arguments = dict(encoded) | overrides
+        for name, value in arguments.items():
+            if isinstance(value, Mapping) and _LOST in value:
+                arguments[name] = _stand_in(name, cls.fields()[name], value[_LOST])
+            elif value == _INFINITY:
+                arguments[name] = math.inf
+        return cls.from_arguments(arguments)
+
+    def to_json(self) -> dict[str, Any]:
+        """The arguments as JSON values; a Python function is represented by its description only."""
+        return {name: _encode(getattr(self, name)) for name in self.fields()}
+
+    @property
+    def policy_options(self) -> PolicyOptions:
+        """``policy_kwargs`` with its defaults."""
+        return PolicyOptions.from_kwargs(self.policy_kwargs)
+
+    @classmethod
+    def _problems(cls, values: dict[str, Any]) -> list[str]:
+        """Rejected arguments, one line each; accepted ones become canonical in ``values``."""
+        problems = find_problems(cls.fields(), values)
+        rejected = {problem.partition(":")[0] for problem in problems}
+        return problems + [text for needed, text in cls._contradictions(values, rejected) if not needed & rejected]
+
+    @classmethod
+    def _contradictions(cls, values: Mapping[str, Any], rejected: set[str]) -> Iterable[tuple[set[str], str]]:
+        """Pairs (arguments involved, what is wrong with their combination)."""
+        return ()
+
+    def _cautions(self) -> list[str]:
+        """Legal but doubtful settings, one warning each."""
+        if self.n_threads <= _n_cores():
+            return []
+        return [f"n_threads={self.n_threads} is more than the {_n_cores()} available cores; {_n_cores()} are used."]
+
+
+def _n_cores() -> int:
+    """Cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _config_error(algorithm: str, problems: list[str]) -> ConfigError:
+    """One error for all ``problems``."""
+    what = "an argument is wrong" if len(problems) == 1 else f"{len(problems)} arguments are wrong"
+    lines = "".join(f"\n  - {problem}" for problem in problems)
+    return ConfigError(f"{algorithm}: {what}, and nothing was created:{lines}\nFix: change the values listed above.")
+
+
+def _explain_unknown(name: str, known: Iterable[str]) -> str:
+    """Why ``name`` is not an argument, with the closest one."""
+    if name in _NOT_APPLICABLE:
+        return f"{name}: not supported ({_NOT_APPLICABLE[name]})"
+    close = difflib.get_close_matches(name, list(known), n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else f"; the arguments are {', '.join(known)}"
+    return f"{name}: expected the name of an argument, got an unknown one{hint}"
+
+
+def _encode(value: Any) -> Any:
+    """``value`` as JSON, a linear schedule as its text, any other Python object by its description."""
+    if isinstance(value, float) and math.isinf(value):
+        return _INFINITY
+    if isinstance(value, LinearSchedule):
+        return str(value)
+    if isinstance(value, LostSchedule):
+        return {_LOST: value.description}
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        return {_LOST: repr(value)}
+    return value
+
+
+def _stand_in(name: str, spec: Field[Any], description: str) -> Any:
+    """What takes the place of the Python object that was argument ``name`` when the configuration was saved."""
+    if spec.metadata["check"] in (Scheduled(), Optional(Scheduled())):
+        return LostSchedule(name, description)
+    warnings.warn(
+        f"{name} held Python objects ({description}), which are not saved; its default is used. "
+        f"Pass {name}=... when loading to give it again.",
+        UserWarning,
+        stacklevel=5,
+    )
+    return default_of(spec)

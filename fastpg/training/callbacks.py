@@ -1,0 +1,508 @@
+"""Callbacks: what runs beside training. Names, hooks and counters are those of stable-baselines3.
+
+A callback that does not override ``_on_step`` costs nothing per step: the rollout then runs without returning to
+Python between steps. An exception in a callback ends training with the model as after its last finished iteration.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+
+from fastpg.errors import ConfigError
+from fastpg.training.atomic_file import write_atomically
+from fastpg.training.evaluation import EvaluationResult, evaluate
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from fastpg.training.logging import Logger
+    from fastpg.training.model import OnPolicyModel
+
+MODEL_SUFFIX = ".fastpg"
+
+
+class BaseCallback:
+    """Base of all callbacks: override any of the hooks ``_on_...``.
+
+    Args:
+        verbose: 1 sends messages to the log of the model.
+
+    Attributes:
+        model: the model that is trained, from ``init_callback`` on.
+        n_calls: calls of ``_on_step`` so far, one per step of all environments together.
+        num_timesteps: environment steps of the model so far.
+        locals: variables of the training loop (``infos``, ``rewards``, ``dones``, ``actions`` ...).
+        globals: empty; kept for callbacks that pass it on.
+        parent: the callback that holds this one, if any.
+    """
+
+    model: OnPolicyModel
+
+    def __init__(self, verbose: int = 0) -> None:
+        self.verbose = verbose
+        self.n_calls = 0
+        self.num_timesteps = 0
+        self.locals: dict[str, Any] = {}
+        self.globals: dict[str, Any] = {}
+        self.parent: BaseCallback | None = None
+
+    @property
+    def needs_steps(self) -> bool:
+        """True if ``_on_step`` has to be called after every step."""
+        return type(self)._on_step is not BaseCallback._on_step
+
+    @property
+    def training_env(self) -> Any:
+        """The environments that the model is trained on."""
+        return self.model.get_env()
+
+    @property
+    def logger(self) -> Logger:
+        """The log of the model."""
+        return self.model.logger
+
+    def init_callback(self, model: OnPolicyModel) -> None:
+        """Bind to ``model``; called when ``learn`` starts."""
+        self.model = model
+        self._init_callback()
+
+    def on_training_start(self, locals_: dict[str, Any], globals_: dict[str, Any]) -> None:
+        """Called before the first rollout."""
+        self.locals = locals_
+        self.globals = globals_
+        self.num_timesteps = self.model.num_timesteps
+        self._on_training_start()
+
+    def on_rollout_start(self) -> None:
+        """Called before each rollout."""
+        self.num_timesteps = self.model.num_timesteps
+        self._on_rollout_start()
+
+    def on_step(self) -> bool:
+        """Called after each step of all environments; False stops training."""
+        self.n_calls += 1
+        self.num_timesteps = self.model.num_timesteps
+        return self._on_step()
+
+    def on_rollout_end(self) -> None:
+        """Called after each rollout, before the update."""
+        self.num_timesteps = self.model.num_timesteps
+        self._on_rollout_end()
+
+    def on_training_end(self) -> None:
+        """Called once after training, also when an exception ended it."""
+        self._on_training_end()
+
+    def update_locals(self, locals_: Mapping[str, Any]) -> None:
+        """Replace the variables of the training loop that ``_on_step`` sees."""
+        self.locals.update(locals_)
+        self.update_child_locals(locals_)
+
+    def update_child_locals(self, locals_: Mapping[str, Any]) -> None:
+        """Pass ``locals_`` on to the callbacks that this one holds."""
+
+    def log(self, text: str) -> None:
+        """Send ``text`` to the log if ``verbose`` is at least 1."""
+        if self.verbose >= 1:
+            self.logger.log(text)
+
+    def _init_callback(self) -> None:
+        """Hook: the model is known."""
+
+    def _on_training_start(self) -> None:
+        """Hook: before the first rollout."""
+
+    def _on_rollout_start(self) -> None:
+        """Hook: before a rollout."""
+
+    def _on_step(self) -> bool:
+        """Hook: after a step of all environments; False stops training."""
+        return True
+
+    def _on_rollout_end(self) -> None:
+        """Hook: after a rollout, before the update."""
+
+    def _on_training_end(self) -> None:
+        """Hook: training is over."""
+
+
+CallbackLike: TypeAlias = (
+    "BaseCallback | Iterable[BaseCallback] | Callable[[dict[str, Any], dict[str, Any]], bool | None] | None"
+)
+
+
+class CallbackList(BaseCallback):
+    """Several callbacks in order; training stops when one of them says so, after all were called.
+
+    Args:
+        callbacks: the callbacks.
+    """
+
+    def __init__(self, callbacks: Iterable[BaseCallback]) -> None:
+        super().__init__()
+        self.callbacks = list(callbacks)
+
+    @property
+    def needs_steps(self) -> bool:
+        """True if one of the callbacks needs every step."""
+        return any(callback.needs_steps for callback in self.callbacks)
+
+    def _init_callback(self) -> None:
+        for callback in self.callbacks:
+            callback.init_callback(self.model)
+
+    def _on_training_start(self) -> None:
+        for callback in self.callbacks:
+            callback.on_training_start(self.locals, self.globals)
+
+    def _on_rollout_start(self) -> None:
+        for callback in self.callbacks:
+            callback.on_rollout_start()
+
+    def _on_step(self) -> bool:
+        return all([callback.on_step() for callback in self.callbacks])
+
+    def _on_rollout_end(self) -> None:
+        for callback in self.callbacks:
+            callback.on_rollout_end()
+
+    def _on_training_end(self) -> None:
+        for callback in self.callbacks:
+            callback.on_training_end()
+
+    def update_child_locals(self, locals_: Mapping[str, Any]) -> None:
+        """Pass ``locals_`` on to every callback."""
+        for callback in self.callbacks:
+            callback.update_locals(locals_)
+
+
+class ConvertCallback(BaseCallback):
+    """A plain function ``callback(locals, globals)`` as a callback; returning False stops training.
+
+    Args:
+        callback: called after every step.
+        verbose: 1 sends messages to the log.
+    """
+
+    def __init__(
+        self, callback: Callable[[dict[str, Any], dict[str, Any]], bool | None], verbose: int = 0
+    ) -> None:
+        super().__init__(verbose)
+        self.callback = callback
+
+    def _on_step(self) -> bool:
+        return self.callback(self.locals, self.globals) is not False
+
+
+class EventCallback(BaseCallback):
+    """Base of callbacks that call another one on an event.
+
+    Args:
+        callback: called on each event, or None.
+        verbose: 1 sends messages to the log.
+    """
+
+    def __init__(self, callback: BaseCallback | None = None, verbose: int = 0) -> None:
+        super().__init__(verbose)
+        self.callback = callback
+        if callback is not None:
+            callback.parent = self
+
+    def _init_callback(self) -> None:
+        if self.callback is not None:
+            self.callback.init_callback(self.model)
+
+    def _on_training_start(self) -> None:
+        if self.callback is not None:
+            self.callback.on_training_start(self.locals, self.globals)
+
+    def _on_event(self) -> bool:
+        """Call the held callback; True without one."""
+        return self.callback is None or self.callback.on_step()
+
+    def update_child_locals(self, locals_: Mapping[str, Any]) -> None:
+        """Pass ``locals_`` on to the held callback."""
+        if self.callback is not None:
+            self.callback.update_locals(locals_)
+
+
+class EveryNTimesteps(EventCallback):
+    """Calls a callback every ``n_steps`` environment steps.
+
+    Args:
+        n_steps: environment steps between two calls.
+        callback: what to call.
+    """
+
+    def __init__(self, n_steps: int, callback: BaseCallback) -> None:
+        super().__init__(callback)
+        self.n_steps = n_steps
+        self.last_time_trigger = 0
+
+    def _on_step(self) -> bool:
+        if self.num_timesteps - self.last_time_trigger < self.n_steps:
+            return True
+        self.last_time_trigger = self.num_timesteps
+        return self._on_event()
+
+
+class CheckpointCallback(BaseCallback):
+    """Saves the model every ``save_freq`` calls, as ``<save_path>/<name_prefix>_<num_timesteps>_steps.fastpg``.
+
+    What is saved is the model after its last finished iteration.
+
+    Args:
+        save_freq: calls of ``on_step`` between two files (one call per step of all environments together).
+        save_path: directory, made if missing.
+        name_prefix: first part of the file names.
+        verbose: 1 logs each file.
+    """
+
+    def __init__(self, save_freq: int, save_path: str | Path, name_prefix: str = "rl_model", verbose: int = 0) -> None:
+        super().__init__(verbose)
+        _check_frequency("save_freq", save_freq)
+        self.save_freq = save_freq
+        self.save_path = Path(save_path)
+        self.name_prefix = name_prefix
+
+    def _init_callback(self) -> None:
+        self.save_path.mkdir(parents=True, exist_ok=True)
+
+    def _on_step(self) -> bool:
+        if self.n_calls % self.save_freq == 0:
+            path = self.save_path / f"{self.name_prefix}_{self.num_timesteps}_steps{MODEL_SUFFIX}"
+            self.model.save(path)
+            self.log(f"Saved the model to {path}")
+        return True
+
+
+class EvalCallback(EventCallback):
+    """Evaluates the model every ``eval_freq`` calls and keeps the best one.
+
+    Records ``eval/mean_reward``, ``eval/mean_ep_length`` (and ``eval/success_rate``) for the next row of the log.
+
+    Args:
+        eval_env: environment id, ``gymnasium.Env`` or ``gymnasium.vector.VectorEnv``, not the training one.
+        callback_on_new_best: called when the mean return is the best so far.
+        callback_after_eval: called after every evaluation.
+        n_eval_episodes: episodes per evaluation.
+        eval_freq: calls of ``on_step`` between evaluations (one call per step of all environments together).
+        log_path: directory of ``evaluations.npz`` (timesteps (E,), results (E, n), ep_lengths (E, n), successes where
+            the environment reports them), rewritten at every evaluation.
+        best_model_save_path: directory of ``best_model.fastpg``.
+        deterministic: take the most probable action.
+        seed: of the evaluation episodes; None uses fresh ones each time.
+        verbose: 1 logs each result.
+    """
+
+    def __init__(
+        self,
+        eval_env: Any,
+        callback_on_new_best: BaseCallback | None = None,
+        callback_after_eval: BaseCallback | None = None,
+        n_eval_episodes: int = 5,
+        eval_freq: int = 10000,
+        *,
+        log_path: str | Path | None = None,
+        best_model_save_path: str | Path | None = None,
+        deterministic: bool = True,
+        seed: int | None = None,
+        verbose: int = 1,
+    ) -> None:
+        super().__init__(callback_after_eval, verbose)
+        _check_frequency("eval_freq", eval_freq)
+        self.callback_on_new_best = callback_on_new_best
+        if callback_on_new_best is not None:
+            callback_on_new_best.parent = self
+        self.eval_env = eval_env
+        self.n_eval_episodes = n_eval_episodes
+        self.eval_freq = eval_freq
+        self.log_path = None if log_path is None else Path(log_path)
+        self.best_model_save_path = None if best_model_save_path is None else Path(best_model_save_path)
+        self.deterministic = deterministic
+        self.seed = seed
+        self.best_mean_reward = -np.inf
+        self.last_mean_reward = -np.inf
+        self.evaluations: dict[str, list[Any]] = {"timesteps": [], "results": [], "ep_lengths": []}
+
+    def _init_callback(self) -> None:
+        super()._init_callback()
+        for directory in (self.log_path, self.best_model_save_path):
+            if directory is not None:
+                directory.mkdir(parents=True, exist_ok=True)
+        if self.callback_on_new_best is not None:
+            self.callback_on_new_best.init_callback(self.model)
+
+    def _on_step(self) -> bool:
+        if self.n_calls % self.eval_freq != 0:
+            return True
+        result = evaluate(
+            self.model,
+            self.eval_env,
+            n_episodes=self.n_eval_episodes,
+            seed=self.seed,
+            deterministic=self.deterministic,
+        )
+        self._record(result)
+        goes_on = self._keep_if_best(result.mean_return)
+        return goes_on and self._on_event()
+
+    def _record(self, result: EvaluationResult) -> None:
+        self.last_mean_reward = result.mean_return
+        self.logger.record("eval/mean_reward", result.mean_return)
+        self.logger.record("eval/mean_ep_length", float(np.mean(result.lengths)))
+        if result.successes is not None:
+            self.logger.record("eval/success_rate", float(np.mean(result.successes)))
+            self.evaluations.setdefault("successes", []).append(result.successes)
+        self.evaluations["timesteps"].append(self.num_timesteps)
+        self.evaluations["results"].append(result.returns)
+        self.evaluations["ep_lengths"].append(result.lengths)
+        self.log(f"Evaluation at {self.num_timesteps} steps: {result.mean_return:.2f} +/- {result.std_return:.2f}")
+        if self.log_path is not None:
+            content = io.BytesIO()
+            np.savez(content, **{key: np.asarray(rows) for key, rows in self.evaluations.items()})
+            write_atomically(self.log_path / "evaluations.npz", content.getvalue())
+
+    def _keep_if_best(self, mean_return: float) -> bool:
+        if mean_return <= self.best_mean_reward:
+            return True
+        self.best_mean_reward = mean_return
+        if self.best_model_save_path is not None:
+            self.model.save(self.best_model_save_path / f"best_model{MODEL_SUFFIX}")
+        return self.callback_on_new_best is None or self.callback_on_new_best.on_step()
+
+    def update_child_locals(self, locals_: Mapping[str, Any]) -> None:
+        """Pass ``locals_`` on to both held callbacks."""
+        super().update_child_locals(locals_)
+        if self.callback_on_new_best is not None:
+            self.callback_on_new_best.update_locals(locals_)
+
+
+class StopTrainingOnRewardThreshold(BaseCallback):
+    """Stops training when the best mean return reaches a threshold; for ``EvalCallback(callback_on_new_best=...)``.
+
+    Args:
+        reward_threshold: mean return that is enough.
+        verbose: 1 logs why training stops.
+    """
+
+    def __init__(self, reward_threshold: float, verbose: int = 0) -> None:
+        super().__init__(verbose)
+        self.reward_threshold = reward_threshold
+
+    def _on_step(self) -> bool:
+        best = _evaluation_parent(self).best_mean_reward
+        if best < self.reward_threshold:
+            return True
+        self.log(f"Stopping: the mean return {best:.2f} reached the threshold {self.reward_threshold:.2f}")
+        return False
+
+
+class StopTrainingOnNoModelImprovement(BaseCallback):
+    """Stops after evaluations without a new best; for ``EvalCallback(callback_after_eval=...)``.
+
+    Args:
+        max_no_improvement_evals: consecutive evaluations without a new best that are allowed.
+        min_evals: evaluations before counting starts.
+        verbose: 1 logs why training stops.
+    """
+
+    def __init__(self, max_no_improvement_evals: int, min_evals: int = 0, verbose: int = 0) -> None:
+        super().__init__(verbose)
+        self.max_no_improvement_evals = max_no_improvement_evals
+        self.min_evals = min_evals
+        self.last_best_mean_reward = -np.inf
+        self.no_improvement_evals = 0
+
+    def _on_step(self) -> bool:
+        best = _evaluation_parent(self).best_mean_reward
+        if self.n_calls > self.min_evals:
+            self.no_improvement_evals = 0 if best > self.last_best_mean_reward else self.no_improvement_evals + 1
+        self.last_best_mean_reward = best
+        if self.no_improvement_evals <= self.max_no_improvement_evals:
+            return True
+        self.log(f"Stopping: no new best model in {self.no_improvement_evals} evaluations")
+        return False
+
+
+class StopTrainingOnMaxEpisodes(BaseCallback):
+    """Stops after ``max_episodes`` finished episodes per environment, counted over all environments.
+
+    Args:
+        max_episodes: episodes per environment.
+        verbose: 1 logs why training stops.
+    """
+
+    def __init__(self, max_episodes: int, verbose: int = 0) -> None:
+        super().__init__(verbose)
+        self.max_episodes = max_episodes
+        self.n_episodes = 0
+
+    def _on_step(self) -> bool:
+        self.n_episodes += int(np.sum(self.locals["dones"]))
+        if self.n_episodes < self.max_episodes * self.model.n_envs:
+            return True
+        self.log(f"Stopping: {self.n_episodes} episodes were finished")
+        return False
+
+
+class ProgressBarCallback(BaseCallback):
+    """A progress bar on the terminal, moved after every rollout."""
+
+    _progress: Progress
+
+    def _on_training_start(self) -> None:
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn  # noqa: PLC0415, I001 - keeps rich out of `import fastpg`
+
+        self._progress = Progress(BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        self._start = self.model.num_timesteps
+        self._task = self._progress.add_task("learn", total=self.locals["total_timesteps"] - self._start)
+        self._progress.start()
+
+    def _on_rollout_end(self) -> None:
+        self._progress.update(self._task, completed=self.num_timesteps - self._start)
+
+    def _on_training_end(self) -> None:
+        self._progress.stop()
+
+
+def make_callback(callback: CallbackLike) -> BaseCallback:
+    """One callback for what a user passes to ``learn``: a callback, several, a function, or None.
+
+    Raises:
+        ConfigError: none of these.
+    """
+    if isinstance(callback, BaseCallback):
+        return callback
+    if callback is None:
+        return CallbackList([])
+    if callable(callback):
+        return ConvertCallback(callback)
+    if isinstance(callback, Iterable):
+        items = list(callback)
+        if all(isinstance(item, BaseCallback) for item in items):
+            return CallbackList(items)
+    raise ConfigError(
+        "callback: expected None, a fastpg.callbacks.BaseCallback, a list of them, or a function of (locals, globals), "
+        f"got {callback!r}. Fix: derive the callback from fastpg.callbacks.BaseCallback."
+    )
+
+
+def _check_frequency(name: str, value: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ConfigError(f"{name}: expected an integer >= 1, got {value!r}.")
+
+
+def _evaluation_parent(callback: BaseCallback) -> EvalCallback:
+    """The EvalCallback that holds ``callback``."""
+    if isinstance(callback.parent, EvalCallback):
+        return callback.parent
+    raise ConfigError(
+        f"{type(callback).__name__}: expected to be held by an EvalCallback, got {type(callback.parent).__name__} as "
+        "its parent. Fix: pass it as callback_on_new_best or callback_after_eval of an EvalCallback."
+    )
