@@ -148,7 +148,7 @@ class OnPolicyConfig:
     )
     autoreset_mode: str | None = argument(
         None,
-        Optional(Choice(("next_step", "same_step", "disabled"))),
+        Optional(Choice(("NextStep", "SameStep", "Disabled"))),
         "Autoreset mode of a vector environment that does not declare one.",
         source="Gymnasium",
     )

@@ -38,13 +38,13 @@ class OptimizerState:
             params=params.copy(), first_moment=np.zeros_like(params), second_moment=np.zeros_like(params), step=0
         )
 
-    def check_finite(self, cause: str) -> None:
-        """Raise NumericsError if a parameter or moment is NaN or infinite; ``cause`` ends the message."""
+    def check_finite(self, advice: str) -> None:
+        """Raise NumericsError if a parameter or moment is NaN or infinite; ``advice`` ends the message."""
         for name in ("params", "first_moment", "second_moment"):
             bad = ~np.isfinite(getattr(self, name))
             if bad.any():
                 raise NumericsError(
-                    f"The update made {int(bad.sum())} of {bad.size} entries of {name} non-finite: expected finite "
-                    f"numbers, got {getattr(self, name)[bad][0]} at index {int(bad.argmax())}. Nothing was "
-                    f"committed; the model is as after its last finished iteration. {cause}"
+                    f"{name}: expected finite numbers, got {getattr(self, name)[bad][0]} at index {int(bad.argmax())} "
+                    f"({int(bad.sum())} of {bad.size} are not finite). Nothing was committed; the model is as after "
+                    f"its last finished iteration. {advice}"
                 )

@@ -1,0 +1,124 @@
+"""A policy with its spaces and observation normaliser: from observations to actions, outside of training."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from gymnasium import Space
+from numpy.typing import NDArray
+
+from fastpg.algorithms.config import OnPolicyConfig
+from fastpg.policies.actor_critic import ActorCritic
+from fastpg.rollout.normalize import Normalizer
+from fastpg.rollout.spaces import ActionDecoder, ObservationEncoder
+
+Array = NDArray[Any]
+
+
+class Agent:
+    """What ``predict`` needs; holds no environment.
+
+    Args:
+        encoder: of observations.
+        decoder: of actions.
+        policy: the networks.
+        normalizer: applied to observations, its statistics are not changed; None without normalisation.
+        seed: key of the random numbers of sampled actions.
+    """
+
+    def __init__(
+        self,
+        encoder: ObservationEncoder,
+        decoder: ActionDecoder,
+        *,
+        policy: ActorCritic,
+        normalizer: Normalizer | None,
+        seed: int,
+    ) -> None:
+        self.encoder = encoder
+        self.decoder = decoder
+        self.policy = policy
+        self.normalizer = normalizer
+        self._seed = seed
+        self._n_calls = 0
+
+    @classmethod
+    def create(cls, config: OnPolicyConfig, observation_space: Space[Any], action_space: Space[Any]) -> Agent:
+        """A new agent with initial parameters; SpaceError for a space that is not supported."""
+        encoder, decoder = ObservationEncoder(observation_space), ActionDecoder(action_space)
+        options = config.policy_options
+        seed = config.seed or 0
+        policy = ActorCritic.create(
+            encoder.size,
+            decoder.head,
+            net_arch=options.net_arch,
+            activation=options.activation,
+            ortho_init=options.ortho_init,
+            log_std_init=options.log_std_init,
+            seed=seed,
+            backend=config.backend,
+        )
+        normalizer = make_normalizer(config, encoder.size)
+        return cls(encoder, decoder, policy=policy, normalizer=normalizer, seed=seed)
+
+    def predict(self, observation: Any, *, deterministic: bool) -> Array:
+        """Actions for one observation or a batch.
+
+        Args:
+            observation: of the observation space, or (n, ...) of them.
+            deterministic: take the most probable action instead of a sample.
+
+        Returns:
+            One action, or n of them, in the bounds of the action space.
+
+        Raises:
+            ValueError: the observation is the tuple of ``env.reset()``, or has another shape than the space.
+            EnvDataError: it holds NaN, infinity or values outside of a discrete space.
+        """
+        batch, is_single = self._batch(observation)
+        rows = np.empty((len(batch), self.encoder.size), np.float32)
+        self.encoder.encode(batch, rows)
+        if self.normalizer is not None:
+            rows = self.normalizer.normalize_observations(rows)
+        self._n_calls += 1
+        raw = self.policy.act(rows, deterministic=deterministic, seed=self._seed, step=self._n_calls)
+        actions = self.decoder.decode(raw)
+        return actions[0] if is_single else actions
+
+    def _batch(self, observation: Any) -> tuple[Array, bool]:
+        """``observation`` as a batch, and whether it was a single one."""
+        if isinstance(observation, tuple) and len(observation) == 2 and isinstance(observation[1], dict):
+            raise ValueError(
+                "observation: expected an array, got the tuple (observation, info). Fix: Gymnasium's reset returns "
+                "both, `observation, info = env.reset()`; pass the first."
+            )
+        shape = tuple(self.encoder.space.shape or ())
+        array = np.asarray(observation)
+        if array.shape == shape:
+            return array[None], True
+        if array.ndim == len(shape) + 1 and array.shape[1:] == shape:
+            return array, False
+        raise ValueError(
+            f"observation: expected shape {shape}, or a batch {('n', *shape)}, got {array.shape}. Fix: pass "
+            f"observations of the space {self.encoder.space}."
+        )
+
+
+#: Options of ``normalize``, in stable-baselines3's words and in those of the normaliser.
+_OPTION_NAMES = {
+    "norm_obs": "normalize_observations",
+    "norm_reward": "normalize_rewards",
+    "clip_obs": "clip_observation",
+    "clip_reward": "clip_reward",
+    "epsilon": "epsilon",
+}
+
+
+def make_normalizer(config: OnPolicyConfig, observation_size: int) -> Normalizer | None:
+    """The normaliser that ``config.normalize`` asks for, without statistics; None if it is False."""
+    if config.normalize is False:
+        return None
+    given = {} if config.normalize is True else config.normalize
+    options = {_OPTION_NAMES[name]: value for name, value in given.items()}
+    return Normalizer(observation_size, gamma=config.gamma, backend=config.backend, **options)

@@ -1,0 +1,126 @@
+"""A model as arrays and JSON, and back: what a checkpoint holds.
+
+Arrays: ``policy/0/weight`` ... ``log_std`` ... ``value/1/bias`` (the parameters), ``adam/first_moment`` and
+``adam/second_moment`` (P,), ``normalizer/*``. JSON: ``algorithm``, ``config``, ``observation_space``,
+``action_space``, ``env_id``, ``progress``, ``collector``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastpg.errors import CheckpointError, ConfigError
+from fastpg.kernels.layout import ActorCriticLayout
+from fastpg.policies.actor_critic import ActorCritic
+from fastpg.training.state import TrainingState
+from fastpg.updates.state import OptimizerState
+
+Array = NDArray[Any]
+
+_COUNTERS = ("num_timesteps", "total_timesteps", "n_updates", "update_index")
+
+
+def named_parameters(layout: ActorCriticLayout, params: Array) -> dict[str, Array]:
+    """The parameters in the flat ``params`` (P,) by name."""
+    return dict(ActorCritic(layout, params).named_parameters())
+
+
+def flat_parameters(layout: ActorCriticLayout, named: Mapping[str, Any], *, exact_match: bool, old: Array) -> Array:
+    """The flat vector (P,) float32 for parameters by name.
+
+    Args:
+        layout: of the vector.
+        named: arrays by name, each in its own shape.
+        exact_match: refuse missing names; otherwise they keep their value in ``old``.
+        old: (P,), where missing parameters come from.
+
+    Raises:
+        ConfigError: unknown or (with ``exact_match``) missing names, or wrong shapes, all in one message.
+    """
+    flat = np.array(old, np.float32)
+    scratch = ActorCritic(layout, flat)
+    expected = {name: view.shape for name, view in scratch.named_parameters().items()}
+    problems = [f"{name}: unknown" for name in named if name not in expected]
+    if exact_match:
+        problems += [f"{name}: missing" for name in expected if name not in named]
+    for name, shape in expected.items():
+        if name in named and np.shape(named[name]) != shape:
+            problems.append(f"{name}: expected shape {shape}, got {np.shape(named[name])}")
+    if problems:
+        raise ConfigError("Parameters do not fit the policy: " + "; ".join(problems) + ".")
+    parts = [np.asarray(named.get(name, view)).reshape(-1) for name, view in scratch.named_parameters().items()]
+    return np.concatenate(parts).astype(np.float32)
+
+
+def pack(state: TrainingState, layout: ActorCriticLayout, normalizer: Any) -> tuple[dict[str, Array], dict[str, Any]]:
+    """(arrays, JSON values) of ``state``; ``normalizer`` has the statistics of the state, or is None."""
+    arrays = named_parameters(layout, state.optimizer.params)
+    arrays["adam/first_moment"] = state.optimizer.first_moment
+    arrays["adam/second_moment"] = state.optimizer.second_moment
+    if normalizer is not None:
+        arrays |= {f"normalizer/{name}": array for name, array in normalizer.state_dict().items()}
+    progress = {name: getattr(state, name) for name in _COUNTERS} | {"adam_step": state.optimizer.step}
+    return arrays, {"progress": progress, "collector": state.collector}
+
+
+def unpack(arrays: Mapping[str, Array], meta: Mapping[str, Any], fresh: TrainingState, layout: ActorCriticLayout) -> TrainingState:
+    """The state in (arrays, JSON values), for a model in the state ``fresh``; the normaliser is left out.
+
+    Raises:
+        CheckpointError: something is missing or does not fit the model.
+    """
+    named = {name: array for name, array in arrays.items() if not name.startswith(("adam/", "normalizer/"))}
+    try:
+        params = flat_parameters(layout, named, exact_match=True, old=fresh.optimizer.params)
+        progress = {name: int(meta["progress"][name]) for name in (*_COUNTERS, "adam_step")}
+        optimizer = _optimizer_state(
+            params, arrays["adam/first_moment"], arrays["adam/second_moment"], progress.pop("adam_step")
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"The checkpoint does not fit the model: {error}") from error
+    return replace(fresh, optimizer=optimizer, collector=meta.get("collector"), **progress)
+
+
+def replaced_parameters(
+    layout: ActorCriticLayout, old: OptimizerState, given: Mapping[str, Mapping[str, Any]], *, exact_match: bool
+) -> OptimizerState:
+    """``old`` with the entries of ``given``; see ``OnPolicyModel.set_parameters``."""
+    optimizer = {"first_moment": old.first_moment, "second_moment": old.second_moment, "step": old.step}
+    expected = {"policy": set(named_parameters(layout, old.params)), "policy.optimizer": set(optimizer)}
+    if exact_match and set(given) != set(expected):
+        raise ConfigError(f"Parameters: expected the entries {sorted(expected)}, got {sorted(map(str, given))}.")
+    given_optimizer = given.get("policy.optimizer", {})
+    if not set(given_optimizer) <= set(optimizer) or (exact_match and len(given_optimizer) < len(optimizer)):
+        raise ConfigError(
+            f"policy.optimizer: expected the entries {sorted(optimizer)}, got {sorted(map(str, given_optimizer))}."
+        )
+    params = flat_parameters(layout, given.get("policy", {}), exact_match=exact_match, old=old.params)
+    return _optimizer_state(params, **{**optimizer, **given_optimizer})
+
+
+def _optimizer_state(params: Array, first_moment: Any, second_moment: Any, step: Any) -> OptimizerState:
+    """Copies as a checked state.
+
+    Raises:
+        ConfigError: moments of another shape than ``params`` (P,), or no step number.
+        NumericsError: something is not finite.
+    """
+    moments = [np.array(moment, np.float32) for moment in (first_moment, second_moment)]
+    if any(moment.shape != params.shape for moment in moments) or int(step) < 0:
+        raise ConfigError(
+            f"Adam: expected two moments of shape {params.shape} and a step >= 0, got shapes "
+            f"{[moment.shape for moment in moments]} and step {step}."
+        )
+    state = OptimizerState(params=params, first_moment=moments[0], second_moment=moments[1], step=int(step))
+    state.check_finite("Fix: give finite parameters and moments.")
+    return state
+
+
+def group(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+    """The arrays whose name starts with ``prefix``, without it."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
