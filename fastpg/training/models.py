@@ -15,7 +15,3 @@ class PPO(OnPolicyModel):
 
     config_class = PPOConfig
     make_update = staticmethod(ppo)
-
-
-#: Algorithm name in a checkpoint -> class.
-MODELS: dict[str, type[OnPolicyModel]] = {"PPO": PPO}
