@@ -19,7 +19,7 @@ from fastpg.errors import ConfigError
 from fastpg.updates.schedules import LostSchedule, Schedule, as_number, evaluate_schedule, parse_schedule
 
 
-class Rejected(Exception):
+class Rejected(Exception):  # noqa: N818 - never reaches a user
     """A value was refused; the text continues ``expected ...``."""
 
 
@@ -30,7 +30,7 @@ class Check(Protocol):
         """Check ``value``."""
 
 
-def argument(default: Any, check: Check, help: str, *, source: str = "stable-baselines3") -> Any:  # noqa: A002
+def argument(default: Any, check: Check, help: str, *, source: str = "stable-baselines3") -> Any:
     """A dataclass field with its check, a sentence of help and the source of its default.
 
     Args:
@@ -115,7 +115,9 @@ class Scheduled:
         try:
             evaluate_schedule("argument", value, 1.0)
         except ConfigError:
-            raise Rejected(f"a function that returns a finite number >= 0, but at progress 1 it gave {value(1.0)!r}") from None
+            raise Rejected(
+                f"a function that returns a finite number >= 0, but at progress 1 it gave {value(1.0)!r}"
+            ) from None
         except Exception as error:
             raise Rejected(f"a function of one number, but at progress 1 it raised {error!r}") from error
         return value  # type: ignore[no-any-return]  # callable(value) narrows to a callable of unknown result

@@ -1,8 +1,8 @@
 """PPO: maximise mean(min(r A, clip(r, 1 - eps, 1 + eps) A)) - c1 * value error + c2 * entropy by minibatch epochs.
 
 Schulman, Wolski, Dhariwal, Radford, Klimov 2017, "Proximal Policy Optimization Algorithms", equations 7 and 9 and
-Algorithm 1. Defaults and the details that the paper leaves open (advantages standardised per minibatch, the squared value
-error without the factor 1/2, Adam with epsilon 1e-5, early stop on the KL estimate) are those of stable-baselines3.
+Algorithm 1. Defaults and the details that the paper leaves open (advantages standardised per minibatch, the squared
+value error without the factor 1/2, Adam with epsilon 1e-5, early stop on the KL estimate) are stable-baselines3's.
 """
 
 from __future__ import annotations
@@ -72,9 +72,7 @@ def ppo(config: PPOConfig) -> ProximalUpdate:
     beta1, beta2 = config.policy_options.adam_betas
     return ProximalUpdate(
         surrogate=ClippedRatio(clip_range=config.clip_range, normalize_advantage=config.normalize_advantage),
-        penalty=ValueAndEntropy(
-            vf_coef=config.vf_coef, ent_coef=config.ent_coef, clip_range_vf=config.clip_range_vf
-        ),
+        penalty=ValueAndEntropy(vf_coef=config.vf_coef, ent_coef=config.ent_coef, clip_range_vf=config.clip_range_vf),
         inner_loop=MinibatchAdam(
             learning_rate=config.learning_rate,
             n_epochs=config.n_epochs,

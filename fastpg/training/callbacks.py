@@ -165,7 +165,8 @@ class CallbackList(BaseCallback):
             callback.on_rollout_start()
 
     def _on_step(self) -> bool:
-        return all([callback.on_step() for callback in self.callbacks])
+        results = [callback.on_step() for callback in self.callbacks]
+        return all(results)
 
     def _on_rollout_end(self) -> None:
         for callback in self.callbacks:
@@ -189,9 +190,7 @@ class ConvertCallback(BaseCallback):
         verbose: 1 sends messages to the log.
     """
 
-    def __init__(
-        self, callback: Callable[[dict[str, Any], dict[str, Any]], bool | None], verbose: int = 0
-    ) -> None:
+    def __init__(self, callback: Callable[[dict[str, Any], dict[str, Any]], bool | None], verbose: int = 0) -> None:
         super().__init__(verbose)
         self.callback = callback
 
@@ -365,7 +364,8 @@ class EvalCallback(EventCallback):
         self.log(f"Evaluation at {self.num_timesteps} steps: {result.mean_return:.2f} +/- {result.std_return:.2f}")
         if self.log_path is not None:
             content = io.BytesIO()
-            np.savez(content, **{key: np.asarray(rows) for key, rows in self.evaluations.items()})
+            columns: Any = {key: np.asarray(rows) for key, rows in self.evaluations.items()}
+            np.savez(content, **columns)
             write_atomically(self.log_path / "evaluations.npz", content.getvalue())
 
     def _keep_if_best(self, mean_return: float) -> bool:
@@ -457,9 +457,14 @@ class ProgressBarCallback(BaseCallback):
     _progress: Progress
 
     def _on_training_start(self) -> None:
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeElapsedColumn, TimeRemainingColumn  # noqa: PLC0415, I001 - keeps rich out of `import fastpg`
+        from rich import progress  # noqa: PLC0415 - keeps rich out of `import fastpg`
 
-        self._progress = Progress(BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+        self._progress = progress.Progress(
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            progress.TimeElapsedColumn(),
+            progress.TimeRemainingColumn(),
+        )
         self._start = self.model.num_timesteps
         self._task = self._progress.add_task("learn", total=self.locals["total_timesteps"] - self._start)
         self._progress.start()

@@ -1,7 +1,7 @@
 """The training loop: collect, advantages, update, commit, metrics.
 
-The commit is a single assignment (``OnPolicyModel.commit``). Whatever is raised before it, by an environment, a callback,
-the update or Ctrl-C, leaves the model as after its last finished iteration.
+The commit is a single assignment (``OnPolicyModel.commit``). Whatever is raised before it, by an environment, a
+callback, the update or Ctrl-C, leaves the model as after its last finished iteration.
 """
 
 from __future__ import annotations
@@ -62,6 +62,8 @@ def run_iteration(model: OnPolicyModel, callback: BaseCallback) -> tuple[Batch, 
     try:
         callback.on_rollout_start()
         rollout = model.collector.collect(_step_hook(model, callback))
+        if rollout is None:
+            raise StopTraining
         callback.on_rollout_end()
         advantages = gae(
             rollout.rewards,
@@ -91,9 +93,7 @@ def _step_hook(model: OnPolicyModel, callback: BaseCallback) -> Any:
     def on_step(variables: Mapping[str, Any]) -> bool:
         model.count_steps(int(np.count_nonzero(variables["valid"])))
         callback.update_locals(variables)
-        if not callback.on_step():
-            raise StopTraining
-        return True
+        return callback.on_step()
 
     return on_step
 

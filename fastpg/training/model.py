@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
@@ -46,12 +46,16 @@ class OnPolicyModel:
     """Base of the on-policy algorithms; a subclass names its configuration and the update made from it."""
 
     config_class: ClassVar[type[OnPolicyConfig]]
-    make_update: ClassVar[Callable[[Any], ProximalUpdate]]
-
     config: OnPolicyConfig
     _state: TrainingState
+
     def __init_subclass__(cls) -> None:
         describe_constructor(cls, cls.config_class)
+
+    @staticmethod
+    def make_update(config: Any) -> ProximalUpdate:
+        """The update of the algorithm, for its configuration."""
+        raise NotImplementedError
 
     def __init__(self, policy: str, env: Any, **arguments: Any) -> None:
         if policy != "MlpPolicy":
@@ -212,7 +216,7 @@ class OnPolicyModel:
         while True:
             try:
                 self._follow_state()
-                self.collector.load_state_dict(self._state.collector)
+                self.collector.load_state_dict(self._state.collector or {})
                 if self.collector.normalizer is not None:
                     self.collector.normalizer.restore(self._state.normalizer)
                 return
@@ -426,6 +430,11 @@ class OnPolicyModel:
         """Key of all random numbers, drawn from the system if it was not given."""
         assert self.config.seed is not None  # for the type checker: the constructor has drawn one
         return self.config.seed
+
+    @property
+    def n_envs(self) -> int:
+        """Environments that are stepped together."""
+        return self.config.n_envs
 
     @property
     def num_timesteps(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastpg.algorithms.ppo import PPOConfig, ppo
 from fastpg.training.model import OnPolicyModel
+from fastpg.updates.proximal import ProximalUpdate
 
 
 class PPO(OnPolicyModel):
@@ -14,4 +15,8 @@ class PPO(OnPolicyModel):
     """
 
     config_class = PPOConfig
-    make_update = staticmethod(ppo)
+
+    @staticmethod
+    def make_update(config: PPOConfig) -> ProximalUpdate:
+        """The update of PPO."""
+        return ppo(config)

@@ -68,7 +68,9 @@ def pack(state: TrainingState, layout: ActorCriticLayout, normalizer: Any) -> tu
     return arrays, {"progress": progress, "collector": state.collector}
 
 
-def unpack(arrays: Mapping[str, Array], meta: Mapping[str, Any], fresh: TrainingState, layout: ActorCriticLayout) -> TrainingState:
+def unpack(
+    arrays: Mapping[str, Array], meta: Mapping[str, Any], fresh: TrainingState, layout: ActorCriticLayout
+) -> TrainingState:
     """The state in (arrays, JSON values), for a model in the state ``fresh``; the normaliser is left out.
 
     Raises:

@@ -173,9 +173,9 @@ def _new_state(result: PPOUpdateResult, report: UpdateReport) -> OptimizerState:
         step=result.adam_step,
     )
     new.check_finite(
-        f"In this update value_loss was {report.value_loss:.3g}, policy_gradient_loss {report.policy_gradient_loss:.3g}, "
-        f"gradient_norm {report.gradient_norm:.3g}. Fix: lower learning_rate, scale rewards "
-        "(normalize=True), or lower max_grad_norm."
+        f"In this update value_loss was {report.value_loss:.3g}, policy_gradient_loss "
+        f"{report.policy_gradient_loss:.3g}, gradient_norm {report.gradient_norm:.3g}. Fix: lower learning_rate, scale "
+        "rewards (normalize=True), or lower max_grad_norm."
     )
     return new
 

@@ -25,7 +25,7 @@ class UpdateReport:
         loss: the whole loss at the last minibatch.
         approx_kl: mean((r - 1) - log r) with the ratio r, an estimate of KL(old || new) in nats; mean over the last
             epoch that was run.
-        clip_fraction: fraction of samples with \\|r - 1\\| > clip_range, mean over all minibatches.
+        clip_fraction: fraction of samples with abs(r - 1) > clip_range, mean over all minibatches.
         gradient_norm: global norm before clipping, mean over all minibatches that made a step.
         n_epochs: epochs run; one that was stopped early counts.
         n_optimizer_steps: optimiser steps taken.
