@@ -293,7 +293,7 @@ class Collector:
 
         Returns:
             ``n_steps`` (t + 1), ``new_obs`` and ``infos`` as the environment returned them, ``rewards`` (N,) not
-            normalised, ``terminated``, ``truncated`` and ``dones`` (N,) bool, ``actions`` (N, D) as sampled,
+            normalised, ``terminated``, ``truncated``, ``dones`` and ``valid`` (N,) bool, ``actions`` (N, D) as sampled,
             ``clipped_actions`` as the environment got them, ``values`` and ``log_probs`` (N,), ``obs`` (N, O) encoded.
         """
         return {
@@ -309,6 +309,7 @@ class Collector:
             "values": self._values[t],
             "log_probs": self._log_probs[t],
             "obs": self._observations[t],
+            "valid": self._valid[t],
         }
 
     def _store(self, t: int, observations: Any, rewards: Any, terminated: Any, truncated: Any) -> None:
