@@ -22,7 +22,7 @@ CSRC = ROOT / "csrc"
 LEAVES = {"errors", "types", "version"}
 KERNELS = LEAVES | {"kernels", "_native"}
 TRAINING = KERNELS | {"policies", "envs", "rollout", "updates", "algorithms"}
-APPLICATION = TRAINING | {"training", ""}  # "" is the package itself: ``import fastpg``
+APPLICATION = TRAINING | {"training", "callbacks", ""}  # "" is the package itself: ``import fastpg``
 
 #: Sub-package (or top-level module) -> what of fastpg it may import besides itself.
 ALLOWED_INTERNAL: dict[str, set[str]] = {
@@ -36,6 +36,7 @@ ALLOWED_INTERNAL: dict[str, set[str]] = {
     "updates": KERNELS,
     "algorithms": KERNELS | {"updates"},
     "training": TRAINING,
+    "callbacks": {"training"},
     "sb3": APPLICATION,
     "distributed": APPLICATION,
     "plotting": APPLICATION,

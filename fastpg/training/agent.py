@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from gymnasium import Space
@@ -48,7 +48,7 @@ class Agent:
         """A new agent with initial parameters; SpaceError for a space that is not supported."""
         encoder, decoder = ObservationEncoder(observation_space), ActionDecoder(action_space)
         options = config.policy_options
-        seed = config.seed or 0
+        seed = cast(int, config.seed)
         policy = ActorCritic.create(
             encoder.size,
             decoder.head,

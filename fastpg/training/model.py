@@ -11,7 +11,7 @@ import secrets
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, cast
 
 import numpy as np
 from gymnasium import Space
@@ -428,8 +428,7 @@ class OnPolicyModel:
     @property
     def seed(self) -> int:
         """Key of all random numbers, drawn from the system if it was not given."""
-        assert self.config.seed is not None  # for the type checker: the constructor has drawn one
-        return self.config.seed
+        return cast(int, self.config.seed)
 
     @property
     def n_envs(self) -> int:

@@ -12,14 +12,18 @@ The proximity to the old policy sits in the clipping here. The whole update is o
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+from fastpg.errors import NumericsError
 from fastpg.kernels.layout import ActorCriticLayout
 from fastpg.kernels.ppo_update import PPOUpdateResult, ppo_update
 from fastpg.types import Batch
 from fastpg.updates.report import UpdateReport, UpdateStatus
 from fastpg.updates.schedules import Schedule, evaluate_schedule
 from fastpg.updates.state import OptimizerState
+
+_ADVICE = "Fix: lower learning_rate, scale the rewards (normalize=True), or lower max_grad_norm."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,18 +169,20 @@ class ProximalUpdate:
 
 
 def _new_state(result: PPOUpdateResult, report: UpdateReport) -> OptimizerState:
-    """The state after the update, checked to be finite."""
+    """The state after the update; NumericsError unless it and the losses are finite."""
     new = OptimizerState(
         params=result.params,
         first_moment=result.first_moment,
         second_moment=result.second_moment,
         step=result.adam_step,
     )
-    new.check_finite(
-        f"In this update value_loss was {report.value_loss:.3g}, policy_gradient_loss "
-        f"{report.policy_gradient_loss:.3g}, gradient_norm {report.gradient_norm:.3g}. Fix: lower learning_rate, scale "
-        "rewards (normalize=True), or lower max_grad_norm."
-    )
+    new.check_finite(_ADVICE)
+    for name in ("loss", "policy_gradient_loss", "value_loss"):
+        if not math.isfinite(getattr(report, name)):
+            raise NumericsError(
+                f"{name}: expected a finite number, got {getattr(report, name)}. Nothing was committed; the model is "
+                f"as after its last finished iteration. {_ADVICE}"
+            )
     return new
 
 

@@ -1,0 +1,206 @@
+from __future__ import annotations
+
+import enum
+import json
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastpg.algorithms.ppo import PPOConfig, ppo
+from fastpg.errors import ConfigError
+from fastpg.updates.schedules import LinearSchedule, LostSchedule
+
+NAN, INF = math.nan, math.inf
+
+BAD_VALUES: dict[str, list[Any]] = {
+    "learning_rate": [0, -1e-3, NAN, INF, None, "fast", True, lambda progress: NAN, lambda: 1e-3],
+    "n_steps": [0, -1, 2.0, True, "8", None],
+    "batch_size": [0, 1, 64.0, True, 10**9],
+    "n_epochs": [0, -1, 1.5, None, 2**16],
+    "gamma": [-0.1, 1.1, NAN, None, "0.99"],
+    "gae_lambda": [-0.1, 1.1, NAN],
+    "clip_range": [0, -0.2, NAN, INF, lambda progress: -1],
+    "clip_range_vf": [0, -0.2, NAN],
+    "normalize_advantage": [1, None, "yes"],
+    "ent_coef": [NAN, INF, None],
+    "vf_coef": [-0.5, NAN, INF],
+    "max_grad_norm": [0, -1, NAN],
+    "target_kl": [0, -0.1, NAN, INF],
+    "use_sde": [True],
+    "stats_window_size": [0, 1.5],
+    "tensorboard_log": [3],
+    "policy_kwargs": [
+        {"net_arch": [0]},
+        {"net_arch": [64.0]},
+        {"net_arch": [100_000]},
+        {"net_arch": {"pi": [8], "q": [8]}},
+        {"activation_fn": "elu"},
+        {"log_std_init": NAN},
+        {"log_std_init": 21},
+        {"ortho_init": 1},
+        {"features_extractor_class": object},
+        {"optimizer_kwargs": {"weight_decay": 0.1}},
+        {"optimizer_kwargs": {"betas": (0.9, 1.0)}},
+        {"netarch": [8]},
+        [64, 64],
+    ],
+    "verbose": [-1, 3, True],
+    "seed": [-1, 2**64, 1.0, True],
+    "device": ["cuda", "gpu"],
+    "n_envs": [0, -1, 1.0, 65537],
+    "n_threads": [0, -1, 1.0],
+    "backend": ["torch"],
+    "normalize": [1, {"norm": True}, {"clip_obs": 0}],
+    "env_kwargs": [[1], {1: 2}],
+    "autoreset_mode": ["sometimes"],
+}
+
+
+@pytest.mark.parametrize(("name", "value"), [(name, value) for name, values in BAD_VALUES.items() for value in values])
+def test_bad_value_is_refused_by_name(name: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=rf"- {name}: expected ") as info:
+        PPOConfig(**{name: value})
+    if not callable(value):
+        assert repr(value) in str(info.value)
+
+
+def test_every_argument_has_bad_values_in_this_table() -> None:
+    assert set(PPOConfig.fields()) - set(BAD_VALUES) == {"sde_sample_freq"}
+
+
+def test_all_problems_are_reported_at_once() -> None:
+    with pytest.raises(ConfigError) as info:
+        PPOConfig.from_arguments({"n_steps": 0, "gamma": 2, "clip_range": -0.2, "nsteps": 8, "seed": -1})
+    text = str(info.value)
+    assert text.startswith("PPO: 5 arguments are wrong, and nothing was created:")
+    assert text.count("\n  - ") == 5
+    assert "nsteps: expected the name of an argument, got an unknown one; did you mean 'n_steps'?" in text
+
+
+@pytest.mark.parametrize("name", ["rollout_buffer_class", "_init_setup_model"])
+def test_arguments_that_do_not_apply_are_explained(name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"{name}: not supported \(.*leave it out\)"):
+        PPOConfig.from_arguments({name: None})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"n_steps": 1, "batch_size": 2}, "n_steps: expected n_steps * n_envs >= 2 to standardise advantages"),
+        ({"n_steps": 8, "n_envs": 2, "batch_size": 17}, "batch_size: expected at most n_steps * n_envs = 8 * 2 = 16"),
+        ({"batch_size": 1}, "batch_size: expected an integer >= 2 to standardise advantages, got 1"),
+    ],
+)
+def test_contradictions(arguments: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigError) as info:
+        PPOConfig(**arguments)
+    assert text in str(info.value)
+
+
+def test_single_sample_is_fine_without_standardisation() -> None:
+    config = PPOConfig(n_steps=1, batch_size=1, normalize_advantage=False)
+    assert config.batch_size == 1
+
+
+@pytest.mark.parametrize(("n_steps", "text"), [(100, "the last one has 36"), (65, "the last two are merged")])
+def test_batch_size_that_does_not_divide_warns_once(n_steps: int, text: str) -> None:
+    with pytest.warns(UserWarning, match=text) as caught:
+        PPOConfig(n_steps=n_steps)
+    assert len(caught) == 1
+
+
+def test_more_threads_than_cores_warns_and_is_capped() -> None:
+    with pytest.warns(UserWarning, match="n_threads=100000 is more than the"):
+        config = PPOConfig(n_threads=100_000)
+    assert 1 <= config.n_threads < 100_000
+
+
+class Mode(enum.Enum):
+    NEXT_STEP = "NextStep"
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "canonical"),
+    [
+        ("n_steps", np.int32(128), 128),
+        ("gamma", np.float32(0.5), 0.5),
+        ("gamma", 1, 1.0),
+        ("learning_rate", "lin_1e-3", LinearSchedule(1e-3)),
+        ("learning_rate", "0.5", 0.5),
+        ("normalize_advantage", np.bool_(False), False),
+        ("autoreset_mode", Mode.NEXT_STEP, "NextStep"),
+        ("autoreset_mode", "same_step", "SameStep"),
+        ("tensorboard_log", Path("runs"), "runs"),
+        ("max_grad_norm", INF, INF),
+        ("seed", np.uint64(2**64 - 1), 2**64 - 1),
+        ("policy_kwargs", {"net_arch": [8]}, {"net_arch": {"pi": [8], "vf": [8]}}),
+        ("policy_kwargs", {"net_arch": [{"pi": [8], "vf": []}]}, {"net_arch": {"pi": [8], "vf": []}}),
+        ("policy_kwargs", {"activation_fn": type("ReLU", (), {})}, {"activation_fn": "relu"}),
+    ],
+)
+def test_values_become_canonical(name: str, given: Any, canonical: Any) -> None:
+    value = getattr(PPOConfig(**{name: given}), name)
+    assert value == canonical
+    assert type(value) is type(canonical)
+
+
+def test_json_round_trip() -> None:
+    config = PPOConfig(
+        learning_rate="lin_1e-3",
+        max_grad_norm=INF,
+        clip_range_vf=0.2,
+        normalize={"clip_obs": 5.0},
+        policy_kwargs={"net_arch": [], "optimizer_kwargs": {"eps": 1e-8, "betas": (0.8, 0.99)}},
+        seed=2**64 - 1,
+    )
+    text = json.dumps(config.to_json(), allow_nan=False)
+    assert PPOConfig.from_json(json.loads(text)) == config
+
+
+def test_function_is_lost_in_json_and_can_be_given_again() -> None:
+    encoded = json.loads(json.dumps(PPOConfig(clip_range=lambda progress: 0.1).to_json()))
+    lost = PPOConfig.from_json(encoded)
+    assert isinstance(lost.clip_range, LostSchedule)
+    assert PPOConfig.from_json(lost.to_json()) == lost
+    assert PPOConfig.from_json(encoded, clip_range=0.3).clip_range == 0.3
+
+
+def test_objects_in_env_kwargs_are_lost_with_a_warning() -> None:
+    encoded = PPOConfig(env_kwargs={"model": object()}).to_json()
+    with pytest.warns(UserWarning, match="env_kwargs held Python objects"):
+        assert PPOConfig.from_json(encoded).env_kwargs is None
+
+
+def test_every_field_has_help_and_a_source() -> None:
+    for name, spec in PPOConfig.fields().items():
+        assert spec.metadata["help"].endswith("."), name
+        assert spec.metadata["source"], name
+
+
+def test_composition_takes_every_number_from_the_config() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        config = PPOConfig(
+            learning_rate=1.0,
+            n_epochs=2,
+            batch_size=3,
+            clip_range=0.4,
+            clip_range_vf=0.5,
+            normalize_advantage=False,
+            ent_coef=0.6,
+            vf_coef=0.7,
+            max_grad_norm=0.8,
+            target_kl=0.9,
+            policy_kwargs={"optimizer_kwargs": {"eps": 1.1, "betas": (0.1, 0.2)}},
+        )
+    update = ppo(config)
+    assert (update.surrogate.clip_range, update.surrogate.normalize_advantage) == (0.4, False)
+    assert (update.penalty.vf_coef, update.penalty.ent_coef, update.penalty.clip_range_vf) == (0.7, 0.6, 0.5)
+    loop = update.inner_loop
+    assert (loop.learning_rate, loop.n_epochs, loop.batch_size, loop.max_grad_norm) == (1.0, 2, 3, 0.8)
+    assert (loop.beta1, loop.beta2, loop.epsilon) == (0.1, 0.2, 1.1)
+    assert update.stop.target_kl == 0.9
