@@ -12,7 +12,6 @@ from fastpg.errors import (
     SpaceError,
 )
 from fastpg.training.evaluation import evaluate
-from fastpg.training.loading import load
 from fastpg.training.models import PPO
 from fastpg.updates.schedules import LinearSchedule
 from fastpg.version import __version__
@@ -31,5 +30,4 @@ __all__ = [
     "__version__",
     "callbacks",
     "evaluate",
-    "load",
 ]

@@ -1,4 +1,4 @@
-"""ProximalUpdate: what it hands to the kernel and what it makes of the result. The numbers are tested with the kernel."""
+"""ProximalUpdate: what it hands to the kernel and makes of the result. The numbers are tested with the kernel."""
 
 from __future__ import annotations
 
