@@ -241,9 +241,13 @@ def test_kernel_units_name_no_instruction_set(path: Path) -> None:
     assert "immintrin.h" not in path.read_text(encoding="utf-8")
 
 
-def kernel_families() -> list[str]:
-    names = (path.stem for path in sorted((PACKAGE / "kernels" / "reference").glob("*.py")))
-    return [name for name in names if not name.startswith("_")]
+def kernel_families() -> dict[str, tuple[str, ...]]:
+    """Family -> functions, as fastpg/kernels/backends.py declares them."""
+    for node in tree_of(PACKAGE / "kernels" / "backends.py").body:
+        target = node.target if isinstance(node, ast.AnnAssign) else None
+        if isinstance(target, ast.Name) and target.id == "FAMILIES" and node.value is not None:
+            return dict(ast.literal_eval(node.value))
+    raise LookupError("fastpg/kernels/backends.py has no table FAMILIES")
 
 
 @pytest.mark.parametrize("family", kernel_families())
@@ -253,18 +257,33 @@ def test_every_kernel_family_is_complete(family: str) -> None:
     for path in (kernels / f"{family}.py", *(kernels / backend / f"{family}.py" for backend in KERNEL_BACKENDS)):
         assert path.is_file(), f"kernel family {family} lacks {path.relative_to(ROOT)}"
     cases = (ROOT / "tests" / "kernels" / "cases.py").read_text(encoding="utf-8")
-    assert re.search(rf"\b{family}\b", cases), f"kernel family {family} has no case in tests/kernels/cases.py"
+    missing = [name for name in kernel_families()[family] if not re.search(rf"\b{name}\b", cases)]
+    assert not missing, f"{missing} of kernel family {family} have no case in tests/kernels/cases.py"
+
+
+@pytest.mark.parametrize("backend", KERNEL_BACKENDS)
+def test_every_kernel_module_is_declared(backend: str) -> None:
+    names = {path.stem for path in (PACKAGE / "kernels" / backend).glob("[!_]*.py")}
+    assert names == set(kernel_families())
 
 
 @pytest.mark.parametrize("family", kernel_families())
-def test_implementations_define_the_same_functions(family: str) -> None:
-    defined = {backend: public_names(PACKAGE / "kernels" / backend / f"{family}.py") for backend in KERNEL_BACKENDS}
-    assert defined["reference"] == defined["jit"] == defined["native"], f"{family}: {defined}"
+def test_implementations_have_the_same_signatures(family: str) -> None:
+    """Entry point (less ``backend``), NumPy and Numba take the same arguments in the same order; native offers all."""
+    for name in kernel_families()[family]:
+        entry, reference, jit = (
+            parameters(PACKAGE / "kernels" / place / f"{family}.py", name) for place in ("", "reference", "jit")
+        )
+        assert reference == jit, f"{family}.{name}"
+        assert [p for p in entry if p != "backend"] == [p for p in reference if p != "stats"], f"{family}.{name}"
+    native = tree_of(PACKAGE / "kernels" / "native" / f"{family}.py")
+    offered = {alias.asname or alias.name for n in native.body if isinstance(n, ast.ImportFrom) for alias in n.names}
+    offered |= {node.name for node in native.body if isinstance(node, ast.FunctionDef)}
+    assert set(kernel_families()[family]) <= offered
 
 
-def public_names(path: Path) -> set[str]:
-    """Functions that a module offers: ``__all__`` where it is given, else those that it defines."""
+def parameters(path: Path, name: str) -> list[str]:
     for node in tree_of(path).body:
-        if isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == "__all__" for t in node.targets):
-            return set(ast.literal_eval(node.value))
-    return {n.name for n in tree_of(path).body if isinstance(n, ast.FunctionDef) and not n.name.startswith("_")}
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            return [argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)]
+    raise LookupError(f"{path} does not define {name}")
