@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,8 +38,18 @@ Array = NDArray[Any]
 OnStep = Callable[[Mapping[str, Any]], bool]
 
 _BOOL = np.dtype(np.bool_)
-_LARGEST = float(np.finfo(np.float32).max)
 _OLD_API = "is this the old Gym API? Fix: give a gymnasium.vector.VectorEnv of Gymnasium >= 1.0."
+
+
+class _Rows(NamedTuple):
+    """Views of the buffers for one step, made once: (N, D) actions, (N, O) following observations, else (N,)."""
+
+    actions: Array
+    rewards: Array
+    terminated: Array
+    truncated: Array
+    valid: Array
+    following: Array
 
 
 @dataclass(frozen=True)
@@ -137,10 +147,23 @@ class Collector:
         self._actions = np.zeros((*shape, head.n_actions), head.action_dtype(dtype))
         self._log_probs, self._values, self._next_values, self._rewards = (np.zeros(shape, dtype) for _ in range(4))
         self._terminated, self._truncated, self._valid = (np.zeros(shape, np.bool_) for _ in range(3))
+        self._rows = [
+            _Rows(*rows)
+            for rows in zip(
+                self._actions,
+                self._rewards,
+                self._terminated,
+                self._truncated,
+                self._valid,
+                self._observations[1:],
+                strict=True,
+            )
+        ]
         # of the running step and episodes, one entry per environment:
-        self._raw_rewards = np.zeros(self.num_envs)
+        self._raw_rewards, self._magnitudes = np.zeros(self.num_envs), np.zeros(self.num_envs)
         self._ended, self._is_finite = (np.zeros(self.num_envs, np.bool_) for _ in range(2))
-        self._magnitudes = np.zeros(self.num_envs)
+        self._largest = np.full(self.num_envs, np.finfo(np.float32).max, np.float64)
+        self._all_true, self._all_false = b"\x01" * self.num_envs, b"\x00" * self.num_envs
         self._resetting: Array | None = None  # environments that spend the next step on a reset (NEXT_STEP)
         self._episode_returns = np.zeros(self.num_envs)
         self._episode_starts = np.zeros(self.num_envs, np.int64)  # in vector steps
@@ -166,7 +189,7 @@ class Collector:
         if seed is None and not self._is_seeded:
             seed = self._first_seed()
         try:
-            result = self._call_env("reset", seed=seed)
+            result = self._call_env(self.env.reset, seed=seed)
             if not (isinstance(result, tuple) and len(result) == 2):
                 raise EnvDataError(f"reset: expected (observations, infos), got {type(result).__name__}; {_OLD_API}")
             self.encoder.encode(result[0], self._observations[0])
@@ -200,8 +223,8 @@ class Collector:
         before = self.snapshot()
         try:
             self._begin(has_callback=on_step is not None)
-            for t in range(self.n_steps):
-                self._step(t, on_step)
+            for t, rows in enumerate(self._rows):
+                self._step(t, rows, has_callback=on_step is not None)
                 if on_step is not None and not on_step(self._step_locals):
                     self.n_valid_last = int(np.count_nonzero(self._valid[: t + 1]))
                     return None
@@ -266,26 +289,28 @@ class Collector:
         self._final_slots.clear()
         self._final_observations.clear()
 
-    def _step(self, t: int, on_step: OnStep | None) -> None:
+    def _step(self, t: int, rows: _Rows, *, has_callback: bool) -> None:
         """Act and step once, store what came out in row ``t`` and the observations that follow in row ``t + 1``."""
         self._actor.act(t, self.action_step)
-        env_actions = self.decoder.decode(self._actions[t])
+        env_actions = self.decoder.decode(rows.actions)
         try:
-            result = self._call_env("step", env_actions)
+            result = self._call_env(self.env.step, env_actions)
             if not isinstance(result, tuple) or len(result) != 5:
                 self._raise_old_step(result)
             observations, rewards, terminated, truncated, infos = result
-            self._store(t, observations, rewards, terminated, truncated)
-            self._track_episodes(t, infos)
+            self._store_rewards(rewards)
+            self._store_ends(rows, terminated, truncated)
+            self.encoder.encode(observations, rows.following)
+            self._track_episodes(t, rows, infos)
             if self.normalizer is not None:
-                self._normalize(t, self.normalizer)
+                self._normalize(rows, self.normalizer)
         except FastPGError as error:
             raise type(error)(
                 f"{error} (Step {t} of rollout {self.n_rollouts}; the model is as after the last finished iteration.)"
             ) from error.__cause__
         self.action_step += 1
         self._current = t + 1
-        if on_step is not None:
+        if has_callback:
             self._step_locals = self.step_locals(t, observations, env_actions, infos)
 
     def step_locals(self, t: int, observations: Any, env_actions: Array, infos: Mapping[str, Any]) -> dict[str, Any]:
@@ -293,8 +318,9 @@ class Collector:
 
         Returns:
             ``n_steps`` (t + 1), ``new_obs`` and ``infos`` as the environment returned them, ``rewards`` (N,) not
-            normalised, ``terminated``, ``truncated``, ``dones`` and ``valid`` (N,) bool, ``actions`` (N, D) as sampled,
-            ``clipped_actions`` as the environment got them, ``values`` and ``log_probs`` (N,), ``obs`` (N, O) encoded.
+            normalised, ``terminated``, ``truncated`` and ``dones`` (N,) bool, ``valid`` (N,) bool (False where the
+            step was only a reset), ``actions`` (N, D) as sampled, ``clipped_actions`` as the environment got them,
+            ``values`` and ``log_probs`` (N,), ``obs`` (N, O) encoded.
         """
         return {
             "n_steps": t + 1,
@@ -304,42 +330,47 @@ class Collector:
             "terminated": self._terminated[t],
             "truncated": self._truncated[t],
             "dones": self._ended.copy(),
+            "valid": self._valid[t],
             "actions": self._actions[t],
             "clipped_actions": env_actions,
             "values": self._values[t],
             "log_probs": self._log_probs[t],
             "obs": self._observations[t],
-            "valid": self._valid[t],
         }
 
-    def _store(self, t: int, observations: Any, rewards: Any, terminated: Any, truncated: Any) -> None:
-        shape = self._raw_rewards.shape
-        if rewards.__class__ is not np.ndarray or rewards.shape != shape or rewards.dtype.kind not in REAL_KINDS:
+    def _store_rewards(self, rewards: Any) -> None:
+        if (
+            rewards.__class__ is not np.ndarray
+            or rewards.shape != self._raw_rewards.shape
+            or rewards.dtype.kind not in REAL_KINDS
+        ):
             rewards = self._converted("rewards", rewards)
-        np.copyto(self._raw_rewards, rewards)
-        np.abs(self._raw_rewards, out=self._magnitudes)
-        np.less_equal(self._magnitudes, _LARGEST, out=self._is_finite)
-        if b"\x00" in self._is_finite.tobytes():
+        self._raw_rewards[:] = rewards
+        np.absolute(self._raw_rewards, self._magnitudes)
+        np.less_equal(self._magnitudes, self._largest, self._is_finite)  # False for NaN too
+        if self._is_finite.tobytes() != self._all_true:
             self._raise_bad_reward()
+
+    def _store_ends(self, rows: _Rows, terminated: Any, truncated: Any) -> None:
+        shape = self._ended.shape
         if terminated.__class__ is not np.ndarray or terminated.dtype is not _BOOL or terminated.shape != shape:
             terminated = self._converted_flags("terminated", terminated)
         if truncated.__class__ is not np.ndarray or truncated.dtype is not _BOOL or truncated.shape != shape:
             truncated = self._converted_flags("truncated", truncated)
-        np.copyto(self._terminated[t], terminated)
-        np.greater(truncated, terminated, out=self._truncated[t])  # both: terminated wins
-        np.logical_or(terminated, truncated, out=self._ended)
-        self.encoder.encode(observations, self._observations[t + 1])
+        rows.terminated[:] = terminated
+        np.greater(truncated, terminated, rows.truncated)  # both: terminated wins
+        np.logical_or(terminated, truncated, self._ended)
 
-    def _track_episodes(self, t: int, infos: Any) -> None:
+    def _track_episodes(self, t: int, rows: _Rows, infos: Any) -> None:
         resetting, self._resetting = self._resetting, None
         if resetting is not None:
-            self._skip_reset_slots(t, resetting)
-        self._rewards[t] = self._raw_rewards
-        self._episode_returns += self._raw_rewards
-        if b"\x01" in self._ended.tobytes():
-            self._end_episodes(t, infos)
+            self._skip_reset_slots(rows, resetting)
+        rows.rewards[:] = self._raw_rewards
+        np.add(self._episode_returns, self._raw_rewards, self._episode_returns)
+        if self._ended.tobytes() != self._all_false:
+            self._end_episodes(t, rows, infos)
 
-    def _skip_reset_slots(self, t: int, resetting: Array) -> None:
+    def _skip_reset_slots(self, rows: _Rows, resetting: Array) -> None:
         """NEXT_STEP: this step was a reset where ``resetting``; nothing of it counts."""
         if self._ended[resetting].any():
             index = int(np.flatnonzero(self._ended & resetting)[0])
@@ -347,11 +378,11 @@ class Collector:
                 f"the episode ended in the step that was to reset it: expected NEXT_STEP autoreset as {self.env} "
                 f"declares — env {index} of {self.num_envs}. Fix: declare the mode it follows with autoreset_mode=."
             )
-        np.logical_not(resetting, out=self._valid[t])
+        np.logical_not(resetting, out=rows.valid)
         self._raw_rewards[resetting] = 0.0
         self._episode_starts[resetting] = self.action_step + 1
 
-    def _end_episodes(self, t: int, infos: Any) -> None:
+    def _end_episodes(self, t: int, rows: _Rows, infos: Any) -> None:
         """Count the episodes that ended with step ``t``, keep final observations, see to the resets."""
         ended = self._ended
         if not isinstance(infos, Mapping):
@@ -368,12 +399,12 @@ class Collector:
         if self.autoreset_mode is AutoresetMode.NEXT_STEP:
             self._resetting = ended.copy()
             return
-        cut = np.flatnonzero(self._truncated[t]).tolist()
+        cut = np.flatnonzero(rows.truncated).tolist()
         if self.autoreset_mode is AutoresetMode.SAME_STEP:
             self._keep_final(t, cut, self._encoded_final(infos, cut))
         else:
-            self._keep_final(t, cut, self._observations[t + 1][cut])
-            self._reset_where(ended.copy(), self._observations[t + 1])
+            self._keep_final(t, cut, rows.following[cut])
+            self._reset_where(ended, rows.following)
 
     def _encoded_final(self, infos: Mapping[str, Any], cut: list[int]) -> Array:
         """SAME_STEP: the final observations of the environments ``cut``, encoded (len(cut), O)."""
@@ -392,19 +423,18 @@ class Collector:
 
     def _reset_where(self, mask: Array, following: Array) -> None:
         """DISABLED: reset the environments in ``mask`` and put their first observations into ``following`` (N, O)."""
-        result = self._call_env("reset", options={"reset_mask": mask.copy()})
+        result = self._call_env(self.env.reset, options={"reset_mask": mask.copy()})
         if not (isinstance(result, tuple) and len(result) == 2):
             raise EnvDataError(f"reset: expected (observations, infos), got {type(result).__name__}; {_OLD_API}")
         fresh = np.empty_like(following)
         self.encoder.encode(result[0], fresh)
         following[mask] = fresh[mask]
 
-    def _normalize(self, t: int, normalizer: Normalizer) -> None:
-        row = self._observations[t + 1]
-        seen = row if self._resetting is None else row[~self._resetting]
-        normalizer.update_observations(seen)
-        normalizer.normalize_observations(row, out=row)
-        self._rewards[t] = normalizer.step_rewards(self._raw_rewards, self._ended, self._valid[t])
+    def _normalize(self, rows: _Rows, normalizer: Normalizer) -> None:
+        following = rows.following
+        normalizer.update_observations(following if self._resetting is None else following[~self._resetting])
+        normalizer.normalize_observations(following, out=following)
+        rows.rewards[:] = normalizer.step_rewards(self._raw_rewards, self._ended, rows.valid)
 
     def _finish(self) -> Rollout:
         """Fill in the values of the successors with one forward pass over those that nothing acted on."""
@@ -438,14 +468,14 @@ class Collector:
             return self._seed
         return int(np.random.SeedSequence((self._seed, self.action_step)).generate_state(1)[0])
 
-    def _call_env(self, method: str, *args: Any, **kwargs: Any) -> Any:
+    def _call_env(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         try:
-            return getattr(self.env, method)(*args, **kwargs)
+            return method(*args, **kwargs)
         except FastPGError:
             raise
         except Exception as error:
             text = f"{type(error).__name__}: {error}" if str(error) else repr(error)
-            raise EnvError(f"{method}() of {self.env} raised {text}.") from error
+            raise EnvError(f"{method.__name__}() of {self.env} raised {text}.") from error
 
     def _where(self, index: int) -> str:
         episode_step = int(self.action_step - self._episode_starts[index])

@@ -58,6 +58,7 @@ class ObservationEncoder:
             raise SpaceError(f"observation space {space} is empty: expected at least one value. Fix: add a value.")
         self._kinds = "iub" if self._choices.size else REAL_KINDS
         self._finite = np.empty((0, self.size), np.bool_)
+        self._all_finite = b""
 
     def _set_image_scale(self, space: spaces.Box) -> None:
         if space.dtype != np.uint8 or len(self._shape) != _IMAGE_NDIM:
@@ -131,8 +132,9 @@ class ObservationEncoder:
     def _check_finite(self, batch: Array, out: Array, envs: Sequence[int]) -> None:
         if self._finite.shape != out.shape:
             self._finite = np.empty(out.shape, np.bool_)
-        np.isfinite(out, out=self._finite)
-        if b"\x00" not in self._finite.tobytes():
+            self._all_finite = b"\x01" * out.size
+        np.isfinite(out, self._finite)
+        if self._finite.tobytes() == self._all_finite:
             return
         row, index = divmod(int(np.flatnonzero(~self._finite.reshape(-1))[0]), self.size)
         given = batch.reshape(out.shape)[row, index]
