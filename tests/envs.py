@@ -7,7 +7,7 @@ The idea is Andy Jones' ("Debugging RL, without the agonizing pain", 2021).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium as gym
 import numpy as np
@@ -36,7 +36,7 @@ class ScriptedEnv(gym.Env):
     The observation is (environment, episode, step, constant), the reward a number that no two steps share.
     """
 
-    metadata: dict[str, Any] = {"render_modes": []}
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": []}
 
     def __init__(self, env: int = 0, script: tuple[Episode, ...] = SCRIPT, success: bool = False) -> None:
         self.observation_space = spaces.Box(-np.inf, np.inf, (4,), np.float32)
@@ -185,7 +185,7 @@ class ActionRewardProbe(gym.Env):
 
 
 class MatchingProbe(ObservationRewardProbe):
-    """One step, reward 1 where the action (0 or 1) agrees with the sign seen, else -1: do both networks work together?"""
+    """One step, reward 1 where the action (0 or 1) agrees with the sign, else -1: do both networks work together?"""
 
     def step(self, action):
         reward = 1.0 if (action == 1) == (self.sign > 0) else -1.0

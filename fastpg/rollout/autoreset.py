@@ -57,13 +57,17 @@ def autoreset_mode_of(env: gym.vector.VectorEnv[Any, Any, Any]) -> AutoresetMode
     declared = (env.metadata or {}).get("autoreset_mode")
     if declared is not None:
         return parse_autoreset_mode(declared)
-    is_gymnasium_1_0 = not hasattr(gym.vector, "AutoresetMode")
-    if is_gymnasium_1_0 and type(env.unwrapped).__module__.startswith("gymnasium."):
+    if not hasattr(gym.vector, "AutoresetMode") and _is_gymnasiums_own(env.unwrapped):
         return AutoresetMode.NEXT_STEP
     raise ConfigError(
         f"{env}: expected metadata['autoreset_mode'] to say when it resets, got none, and a wrong guess would corrupt "
         f"the training data. {_FIX}"
     )
+
+
+def _is_gymnasiums_own(env: Any) -> bool:
+    is_vectorizer = isinstance(env, gym.vector.SyncVectorEnv | gym.vector.AsyncVectorEnv)
+    return is_vectorizer or type(env).__module__.startswith("gymnasium.")
 
 
 def gymnasium_mode(mode: AutoresetMode) -> Any:

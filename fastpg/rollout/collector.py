@@ -478,7 +478,7 @@ class Collector:
             raise EnvError(f"{method.__name__}() of {self.env} raised {text}.") from error
 
     def _where(self, index: int) -> str:
-        episode_step = int(self.action_step - self._episode_starts[index])
+        episode_step = int(self.action_step + 1 - self._episode_starts[index])
         return f"env {index} of {self.num_envs}, episode step {episode_step}"
 
     def _raise_bad_reward(self) -> NoReturn:

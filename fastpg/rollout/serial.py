@@ -182,8 +182,9 @@ class SerialVectorEnv(gym.vector.VectorEnv):
         terminated = np.zeros(self.num_envs, np.bool_)
         truncated = np.zeros(self.num_envs, np.bool_)
         infos: dict[str, Any] = {}
-        observations, shape, dtype = self._observations, self._shape, self._dtype
+        observations, shape, dtype, episode_steps = self._observations, self._shape, self._dtype, self._episode_steps
         for index, (env, action) in enumerate(zip(self.envs, actions, strict=True)):
+            episode_steps[index] += 1
             try:
                 result = env.step(action)
             except Exception as error:  # noqa: BLE001 - raised again, named
@@ -196,7 +197,6 @@ class SerialVectorEnv(gym.vector.VectorEnv):
             else:
                 observation = observations[index] = self._checked_observation(observation, index)
             rewards[index] = reward if reward.__class__ is float else self._checked_reward(reward, index)
-            self._episode_steps[index] += 1
             if has_terminated is not False or has_truncated is not False:
                 terminated[index] = self._checked_flag("terminated", has_terminated, index)
                 truncated[index] = self._checked_flag("truncated", has_truncated, index)
@@ -316,6 +316,7 @@ class SerialVectorEnv(gym.vector.VectorEnv):
         """Close every sub-environment, then raise the first error that one of them raised."""
         del kwargs  # part of Gymnasium's signature
         errors = self._close_quietly()
+        self.closed = True  # not to be tried again, even if one failed
         if errors:
             raise EnvError(f"close() raised {_text(errors[0])}.") from errors[0]
 

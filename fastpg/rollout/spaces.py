@@ -42,7 +42,7 @@ class ObservationEncoder:
 
     def __init__(self, space: spaces.Space[Any]) -> None:
         self.space = space
-        self._shape: tuple[int, ...] = tuple(space.shape or ())
+        self._shape: tuple[int, ...] = tuple(getattr(space, "shape", None) or ())
         self._scale = 1.0
         self._choices: Array = np.empty(0, np.int64)
         if isinstance(space, spaces.Box):
@@ -173,7 +173,7 @@ class ActionDecoder:
 
     def __init__(self, space: spaces.Space[Any]) -> None:
         self.space = space
-        self._shape: tuple[int, ...] = tuple(space.shape or ())
+        self._shape: tuple[int, ...] = tuple(getattr(space, "shape", None) or ())
         self._decode: Callable[[Array], Array]
         size = math.prod(self._shape)
         if isinstance(space, spaces.Discrete):

@@ -288,9 +288,10 @@ def test_bad_data_names_environment_step_and_rollout(fault, message, is_ours):
     fns = faulty(at=15, **fault)
     collector = collector_for(SerialVectorEnv(fns) if is_ours else gym.vector.SyncVectorEnv(fns), n_steps=8)
     collector.collect()
+    if not is_ours:  # NEXT_STEP: four steps per round of the script are resets
+        collector.collect()
     with pytest.raises(EnvDataError, match=message) as caught:
-        for _ in range(3):
-            collector.collect()
+        collector.collect()
     assert "env 1 of 3" in str(caught.value)
     assert "of rollout " in str(caught.value)
     if is_ours:
@@ -459,7 +460,7 @@ def test_nan_in_a_final_observation_is_named():
             return observation * (np.nan if rest[2] else 1.0), *rest
 
     env = SerialVectorEnv([lambda: ScriptedEnv(0, (Episode(50, truncated=True),)), Diverging])
-    with pytest.raises(EnvDataError, match="observation is nan at index 0: .* final observation of env 1"):
+    with pytest.raises(EnvDataError, match=r"observation is nan at index 0: .* final observation of env 1"):
         collector_for(env).collect()
 
 
@@ -471,6 +472,7 @@ def test_a_mode_that_is_declared_wrongly_is_noticed():
         collector_for(env).collect()
 
 
+@needs_modes
 def test_a_mode_that_is_not_declared_is_an_error():
     class Silent(gym.vector.SyncVectorEnv):
         def __init__(self):
