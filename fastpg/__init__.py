@@ -12,6 +12,7 @@ from fastpg.errors import (
     SpaceError,
 )
 from fastpg.training.evaluation import evaluate
+from fastpg.training.loading import load
 from fastpg.training.models import PPO
 from fastpg.updates.schedules import LinearSchedule
 from fastpg.version import __version__
@@ -30,4 +31,5 @@ __all__ = [
     "__version__",
     "callbacks",
     "evaluate",
+    "load",
 ]

@@ -23,6 +23,16 @@ from fastpg.errors import ConfigError
 #: Implementations, best first, and what must be importable for each (None: nothing beyond NumPy).
 _REQUIREMENTS: dict[str, str | None] = {"native": "fastpg._native", "jit": "numba", "reference": None}
 
+#: Names of the implementations, best first.
+NAMES = tuple(_REQUIREMENTS)
+
+#: Why an implementation may be missing, and what to do about it.
+_REMEDIES = {
+    "native": "the C++ kernels are not installed, because no C++ compiler was found at installation. Fix: install one "
+    "(Debian, Ubuntu: apt-get install g++ python3-dev), then install fastpg again.",
+    "jit": "Numba is not installed. Fix: pip install numba",
+}
+
 #: Every kernel: family (module name) -> functions. A test compares it with the three implementations.
 FAMILIES: dict[str, tuple[str, ...]] = {
     "philox": ("uniform", "normal", "permutation"),
@@ -59,6 +69,11 @@ class BackendInfo:
 def available() -> tuple[str, ...]:
     """Names of the implementations that can be imported here, best first."""
     return tuple(name for name, module in _REQUIREMENTS.items() if module is None or importlib.util.find_spec(module))
+
+
+def missing() -> dict[str, str]:
+    """The implementations that cannot be imported here, best first, with the reason and the remedy."""
+    return {name: text for name, text in _REMEDIES.items() if name not in available()}
 
 
 def default() -> str:

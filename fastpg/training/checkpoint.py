@@ -223,7 +223,7 @@ def _header_end(start: bytes | bytearray, size: int, source: str) -> int:
         _fail(source, f"truncated: it needs at least {_LENGTH_BYTES} bytes and has {size}")
     length = int.from_bytes(start[:_LENGTH_BYTES], "little")
     if not 2 <= length <= MAX_HEADER_BYTES:
-        _fail(source, f"not a fastpg checkpoint: its header length {length} is not within 2 and {MAX_HEADER_BYTES}")
+        _fail(source, "not a fastpg checkpoint: it does not begin like one")
     if size < _LENGTH_BYTES + length:
         _fail(source, f"truncated: it needs at least {_LENGTH_BYTES + length} bytes and has {size}")
     return _LENGTH_BYTES + length

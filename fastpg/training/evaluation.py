@@ -19,6 +19,7 @@ from fastpg.errors import ConfigError
 from fastpg.rollout.autoreset import AutoresetMode, autoreset_mode_of
 from fastpg.rollout.envs import make_vector_env
 from fastpg.rollout.final_info import successes
+from fastpg.training.environments import check_spaces
 
 MAX_ENVS = 8
 
@@ -107,7 +108,7 @@ def evaluate(
         The episodes, in the order in which they ended.
 
     Raises:
-        ConfigError: an argument out of range, or an environment that cannot be used.
+        ConfigError: an argument out of range, or an environment that cannot be used or has other spaces than the model.
         EnvError, EnvDataError: from the environment.
     """
     if isinstance(n_episodes, bool) or not isinstance(n_episodes, (int, np.integer)) or n_episodes < 1:
@@ -118,6 +119,8 @@ def evaluate(
         n_envs = min(MAX_ENVS, int(n_episodes)) if is_made_here and is_repeatable else 1
     vector_env = make_vector_env(env, n_envs=n_envs, env_kwargs=env_kwargs)
     try:
+        if isinstance(space := getattr(model, "observation_space", None), gym.Space):
+            check_spaces(vector_env, space, getattr(model, "action_space", vector_env.single_action_space))
         return _play(_predictor(model, deterministic, seed), vector_env, int(n_episodes), seed, callback)
     finally:
         if is_made_here:

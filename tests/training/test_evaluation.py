@@ -62,7 +62,7 @@ def test_every_form_of_environment(env):
 
 def test_what_is_made_here_is_closed_and_what_is_given_is_not(monkeypatch):
     closed = []
-    monkeypatch.setattr(ScriptedEnv, "close", closed.append)
+    monkeypatch.setattr(ScriptedEnv, "close", lambda self: closed.append(self))  # noqa: PLW0108 - binds self
     evaluate(Player(), partial(ScriptedEnv), n_episodes=3)
     assert len(closed) == 3
     env = ScriptedEnv()
@@ -125,7 +125,7 @@ def test_unknown_environment():
 def test_environment_that_raises_is_closed(monkeypatch):
     closed = []
     monkeypatch.setattr(ScriptedEnv, "step", lambda self, action: 1 / 0)
-    monkeypatch.setattr(ScriptedEnv, "close", closed.append)
+    monkeypatch.setattr(ScriptedEnv, "close", lambda self: closed.append(self))  # noqa: PLW0108 - binds self
     with pytest.raises(EnvError, match="ZeroDivisionError"):
         evaluate(Player(), partial(ScriptedEnv), n_episodes=2)
     assert len(closed) == 2

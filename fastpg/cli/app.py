@@ -1,0 +1,125 @@
+"""The command group, its lazily imported commands, and how errors are shown."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import click
+
+from fastpg.errors import FastPGError
+from fastpg.version import __version__
+
+EXIT_ERROR = 2
+EXIT_INTERRUPTED = 130
+
+#: How every command shows its help.
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+#: Command -> (module and attribute, one line of help).
+COMMANDS = {
+    "train": ("fastpg.cli.train:train", "Train a policy; writes a run directory."),
+    "eval": ("fastpg.cli.evaluate:evaluate_command", "Evaluate a trained policy over whole episodes."),
+    "info": ("fastpg.cli.info:info", "Show version, backends, instruction set, threads."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are called for.
+
+    Args:
+        commands: name -> (``module:attribute``, short help); the help is here so that listing imports nothing.
+        **arguments: of ``click.Group``.
+    """
+
+    def __init__(self, *, lazy_commands: dict[str, tuple[str, str]], **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self._lazy_commands = lazy_commands
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names, in the order of the table."""
+        del ctx
+        return list(self._lazy_commands)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import the command ``cmd_name``."""
+        del ctx
+        if cmd_name not in self._lazy_commands:
+            return None
+        module, _, attribute = self._lazy_commands[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list of commands, from the table."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in self._lazy_commands.items()])
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy_commands=COMMANDS,
+    context_settings=CONTEXT,
+    epilog="Start with:  fastpg train ppo CartPole-v1 --total-timesteps 100000 --n-envs 8 --run-dir runs/cartpole",
+)
+@click.version_option(__version__, prog_name="fastpg", message="%(prog)s %(version)s")
+@click.option("--debug", is_flag=True, help="Show the Python traceback of an error.")
+def app(debug: bool) -> None:
+    """Fast policy-gradient training of MLP policies on a CPU."""
+    del debug  # read from the arguments by main
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and leave with its exit code: 0, 2 for an error, 130 when interrupted.
+
+    Args:
+        arguments: in place of ``sys.argv[1:]``.
+    """
+    given = sys.argv[1:] if arguments is None else arguments
+    sys.exit(run(lambda: app.main(given, prog_name="fastpg", standalone_mode=False), debug="--debug" in given))
+
+
+def run(action: Callable[[], Any], *, debug: bool) -> int:
+    """Call ``action`` and turn what it raises into one message on standard error and an exit code."""
+    try:
+        result = action()
+        return result if isinstance(result, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.secho("Interrupted.", err=True, fg="yellow")
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        _silence_stdout()
+        return EXIT_ERROR
+    except (FastPGError, OSError, ImportError) as error:
+        if debug:
+            raise
+        click.secho(f"Error: {error}", err=True, fg="red")
+        return EXIT_ERROR
+
+
+def _silence_stdout() -> None:
+    """The reader of our output has gone; keep Python from complaining about it at exit."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+@contextlib.contextmanager
+def plain_warnings() -> Iterator[None]:
+    """Show warnings as one yellow line on standard error, without file names and source lines."""
+    import warnings  # noqa: PLC0415
+
+    def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
+        del category
+        click.secho(f"Warning: {message}", err=True, fg="yellow")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield

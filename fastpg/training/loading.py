@@ -1,0 +1,64 @@
+"""``fastpg.load``: a model from a checkpoint, whatever its algorithm.
+
+The table here is also what ``fastpg train`` offers; an algorithm is added to both with one line.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastpg.errors import CheckpointError, ConfigError
+from fastpg.training.checkpoint import load_checkpoint
+from fastpg.training.run_directory import MODEL
+
+if TYPE_CHECKING:
+    from fastpg.training.model import OnPolicyModel
+
+#: Algorithm, which is also the name of its class in ``fastpg.training.models`` -> what it is, in one line.
+ALGORITHMS = {
+    "PPO": "Proximal policy optimisation with a clipped ratio (Schulman et al. 2017).",
+}
+
+
+def model_class(algorithm: str) -> type[OnPolicyModel]:
+    """The model class of ``algorithm`` (a key of ``ALGORITHMS``, in any case).
+
+    Raises:
+        ConfigError: there is no such algorithm.
+    """
+    if algorithm.upper() not in ALGORITHMS:
+        raise ConfigError(f"algorithm: expected one of {', '.join(ALGORITHMS)}, got {algorithm!r}.")
+    cls: type[OnPolicyModel] = getattr(importlib.import_module("fastpg.training.models"), algorithm.upper())
+    return cls
+
+
+def load(path: str | os.PathLike[str], env: Any = None, **overrides: Any) -> OnPolicyModel:
+    """Load a model that ``model.save`` or ``fastpg train`` wrote. Nothing in the file is executed.
+
+    Args:
+        path: the checkpoint, or a run directory that holds ``model.fastpg``.
+        env: to go on training in; None suffices for ``predict``.
+        **overrides: constructor arguments that shall differ from the saved ones.
+
+    Returns:
+        The model, of the class that saved it.
+
+    Raises:
+        OSError: the file cannot be read.
+        CheckpointError: it is damaged, foreign, written by a newer fastpg, or does not fit ``env``.
+        ConfigError: an override is unknown or out of range.
+    """
+    file = Path(path)
+    if (file / MODEL).is_file():
+        file = file / MODEL
+    arrays, metadata = load_checkpoint(file)
+    algorithm = metadata.get("algorithm")
+    if not isinstance(algorithm, str) or algorithm.upper() not in ALGORITHMS:
+        raise CheckpointError(
+            f"{file} holds a model of the algorithm {algorithm!r}: expected one of {', '.join(ALGORITHMS)}. "
+            "Fix: pip install --upgrade fastpg"
+        )
+    return model_class(algorithm).from_state(arrays, metadata, env=env, **overrides)
