@@ -64,6 +64,7 @@ def run_iteration(model: OnPolicyModel, callback: BaseCallback) -> tuple[Batch, 
         rollout = model.collector.collect(_step_hook(model, callback))
         if rollout is None:
             raise StopTraining
+        model.n_rollout_steps = model.collector.n_valid_last
         callback.on_rollout_end()
         advantages = gae(
             rollout.rewards,
@@ -78,7 +79,7 @@ def run_iteration(model: OnPolicyModel, callback: BaseCallback) -> tuple[Batch, 
         )
         batch = rollout.flatten(advantages)
         optimizer, report = model.update(batch)
-        model.commit(optimizer, report, n_steps=len(batch))
+        model.commit(optimizer, report)
     except BaseException:
         model.roll_back()
         raise
@@ -91,7 +92,7 @@ def _step_hook(model: OnPolicyModel, callback: BaseCallback) -> Any:
         return None
 
     def on_step(variables: Mapping[str, Any]) -> bool:
-        model.count_steps(int(np.count_nonzero(variables["valid"])))
+        model.n_rollout_steps += int(np.count_nonzero(variables["valid"]))
         callback.update_locals(variables)
         return callback.on_step()
 

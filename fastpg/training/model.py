@@ -22,6 +22,7 @@ from fastpg.errors import CheckpointError, ConfigError
 from fastpg.kernels import backends
 from fastpg.policies.actor_critic import ActorCritic
 from fastpg.rollout.collector import Collector
+from fastpg.rollout.episodes import EpisodeStatistics
 from fastpg.rollout.normalize import Normalizer
 from fastpg.training import persistence
 from fastpg.training.agent import Agent, make_normalizer
@@ -43,7 +44,12 @@ Array = NDArray[Any]
 
 
 class OnPolicyModel:
-    """Base of the on-policy algorithms; a subclass names its configuration and the update made from it."""
+    """Base of the on-policy algorithms; a subclass names its configuration and the update made from it.
+
+    Attributes:
+        config: the arguments.
+        n_rollout_steps: transitions of the running rollout; 0 between iterations.
+    """
 
     config_class: ClassVar[type[OnPolicyConfig]]
     config: OnPolicyConfig
@@ -83,7 +89,7 @@ class OnPolicyModel:
         self.config = config
         self._update = type(self).make_update(config)
         self._env_id: str | None = None
-        self._n_live_steps = 0
+        self.n_rollout_steps = 0
         self._collector: Collector | None = None
         self._logger: Logger | None = None
         self._run_logger: Logger | None = None
@@ -166,12 +172,14 @@ class OnPolicyModel:
 
     def _start(self, goal: int, *, is_new: bool) -> None:
         """Set where training ends; a new run counts from 0 and begins new episodes."""
-        if is_new:
-            if self._state.num_timesteps > 0:
-                self.collector.reset()
-            self._state = replace(self._state, num_timesteps=0, total_timesteps=goal)
-        else:
+        collector = self.collector
+        if not is_new:
             self._state = replace(self._state, total_timesteps=self._state.num_timesteps + goal)
+            return
+        no_episodes = EpisodeStatistics(self.config.stats_window_size).state_dict()
+        begun = {**collector.state_dict(), "episodes": no_episodes}
+        collector.load_state_dict(begun)  # which makes it begin new episodes
+        self._state = replace(self._state, num_timesteps=0, total_timesteps=goal, collector=begun)
 
     def _start_logger(self, run_name: str | None, *, is_new: bool) -> Logger:
         """The log that ``verbose`` and ``tensorboard_log`` ask for."""
@@ -190,22 +198,22 @@ class OnPolicyModel:
             state.optimizer,
             batch,
             layout=self.policy.layout,
-            progress_remaining=state.progress_remaining(state.num_timesteps + len(batch)),
+            progress_remaining=state.progress_remaining(self.num_timesteps),
             seed=self.seed,
             update_index=state.update_index,
             n_threads=self.config.n_threads,
             backend=self.config.backend,
         )
 
-    def commit(self, optimizer: OptimizerState, report: UpdateReport, *, n_steps: int) -> None:
-        """Finish an iteration of ``n_steps`` transitions: the one place where the state of a model changes."""
+    def commit(self, optimizer: OptimizerState, report: UpdateReport) -> None:
+        """Finish an iteration: the one place where training changes the state of a model."""
         old, collector = self._state, self.collector
         self._state = replace(
             old,
             optimizer=optimizer,
             normalizer=None if collector.normalizer is None else collector.normalizer.snapshot(),
             collector=collector.state_dict(),
-            num_timesteps=old.num_timesteps + n_steps,
+            num_timesteps=old.num_timesteps + self.n_rollout_steps,
             n_updates=old.n_updates + report.n_epochs,
             update_index=old.update_index + 1,
         )
@@ -228,11 +236,7 @@ class OnPolicyModel:
         self.policy.set_params(self._state.optimizer.params)
         if self._agent.normalizer is not None:
             self._agent.normalizer.restore(self._state.normalizer)
-        self._n_live_steps = 0
-
-    def count_steps(self, n_steps: int) -> None:
-        """Count ``n_steps`` transitions of the running rollout, for callbacks that look at ``num_timesteps``."""
-        self._n_live_steps += n_steps
+        self.n_rollout_steps = 0
 
     # --- acting -----------------------------------------------------------------------------------------------------
 
@@ -438,7 +442,7 @@ class OnPolicyModel:
     @property
     def num_timesteps(self) -> int:
         """Environment steps so far; within a callback those of the running rollout are included."""
-        return self._state.num_timesteps + self._n_live_steps
+        return self._state.num_timesteps + self.n_rollout_steps
 
     @property
     def total_timesteps(self) -> int:

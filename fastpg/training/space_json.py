@@ -27,7 +27,7 @@ def space_to_json(space: spaces.Space[Any]) -> dict[str, Any]:
         start = np.asarray(getattr(space, "start", np.zeros_like(space.nvec)))
         return {"type": "MultiDiscrete", "nvec": space.nvec.tolist(), "start": start.tolist()}
     if isinstance(space, spaces.MultiBinary):
-        return {"type": "MultiBinary", "shape": list(space.shape)}
+        return {"type": "MultiBinary", "n": space.n if isinstance(space.n, int) else list(space.shape)}
     raise SpaceError(f"space: expected Box, Discrete, MultiDiscrete or MultiBinary, got {space}.")
 
 
@@ -48,7 +48,7 @@ def space_from_json(encoded: Mapping[str, Any]) -> spaces.Space[Any]:
         if kind == "MultiDiscrete":
             return spaces.MultiDiscrete(np.asarray(encoded["nvec"]), start=np.asarray(encoded["start"]))
         if kind == "MultiBinary":
-            return spaces.MultiBinary(encoded["shape"])
+            return spaces.MultiBinary(encoded["n"])
     except (KeyError, TypeError, ValueError, AssertionError) as error:
         raise CheckpointError(f"The file does not describe a space: got {dict(encoded)!r} ({error}).") from error
     raise CheckpointError(f"The file describes an unknown space: got {dict(encoded)!r}.")
