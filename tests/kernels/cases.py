@@ -1,0 +1,575 @@
+"""Every kernel as a case: inputs, sizes, tolerance, cost. Conformance, contract tests and benchmarks are made from it.
+
+A case knows nothing of the implementation. To add a kernel, add its case here; to add an implementation, add nothing.
+Families: philox, gae, mlp, heads, clipped_loss, gradient_norm, adam, running_moments, ppo_update, actor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import astuple, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastpg import kernels
+from fastpg.kernels.layout import Activation, ActorCriticLayout, HeadLayout, MLPLayout
+
+Array = NDArray[Any]
+Inputs = dict[str, Any]
+
+#: Empty, one, two, odd, one tile of 64 rows less one, a tile and a ragged tail.
+BATCH_SIZES = (0, 1, 2, 7, 63, 130)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelCase:
+    """One kernel on one kind of input.
+
+    Attributes:
+        name: unique.
+        family: module of ``fastpg.kernels``.
+        function: the entry point, or a wrapper of the same keyword arguments.
+        make_inputs: (size, dtype, rng) to the keyword arguments of ``function``.
+        outputs: result of ``function`` to a tuple of arrays; the first ``n_out`` are those of ``out``.
+        n_out: number of arrays in ``out``; 0 where there is no such argument.
+        in_place: for every ``out`` array the input that it may be.
+        sizes: for the tests.
+        bench_sizes: for the benchmarks.
+        units: allowed error in units of machine epsilon times the largest magnitude of each output.
+        why: reason for ``units``.
+        single: computed in float32 whatever the dtype.
+        has_threads: takes ``n_threads``.
+        flops: (size) floating-point operations, a multiply-add counting two; 0 where they are not what it costs.
+        bytes: (size, itemsize) bytes read and written at least.
+    """
+
+    name: str
+    family: str
+    function: Callable[..., Any]
+    make_inputs: Callable[[int, Any, np.random.Generator], Inputs]
+    outputs: Callable[[Any], tuple[Array, ...]] = lambda result: (result,)
+    n_out: int = 1
+    in_place: tuple[str, ...] = ()
+    sizes: tuple[int, ...] = BATCH_SIZES
+    bench_sizes: tuple[int, ...] = (64, 2048)
+    units: float
+    why: str
+    single: bool = False
+    has_threads: bool = False
+    flops: Callable[[int], int] = lambda size: 0
+    bytes: Callable[[int, int], int] = lambda size, itemsize: 0
+
+    def inputs(self, size: int, dtype: Any, seed: int = 0) -> Inputs:
+        """Inputs that depend on (name, size, seed) alone; float32 and float64 get the same numbers up to rounding."""
+        rng = np.random.default_rng([seed, size, *self.name.encode()])
+        return self.make_inputs(size, np.dtype(dtype), rng)
+
+    def call(self, backend: str, inputs: Inputs, **extra: Any) -> tuple[Array, ...]:
+        """Run on ``backend``; ``extra`` may be ``out`` and, where ``has_threads``, ``n_threads``."""
+        return self.outputs(self.function(**{**inputs, **extra}, backend=backend))
+
+    def assert_close(self, actual: tuple[Array, ...], expected: tuple[Array, ...], dtype: Any) -> None:
+        """Equal within the tolerance; integers exactly; NaN and infinity in the same places."""
+        assert len(actual) == len(expected)
+        epsilon = np.finfo(np.float32 if self.single else dtype).eps
+        for ours, theirs in zip(actual, expected, strict=True):
+            assert ours.shape == theirs.shape
+            if theirs.dtype.kind != "f":
+                np.testing.assert_array_equal(ours, theirs)
+                continue
+            finite = theirs[np.isfinite(theirs)]
+            scale = np.abs(finite).max() if finite.size else 0.0
+            np.testing.assert_allclose(ours, theirs, rtol=0.0, atol=self.units * epsilon * scale)
+
+
+def actor_critic(
+    head: HeadLayout, *, observation_size: int = 4, hidden: tuple[int, ...] = (64, 64), activation: Activation = "tanh"
+) -> ActorCriticLayout:
+    """Two networks of the same hidden sizes under ``head``."""
+    return ActorCriticLayout(
+        MLPLayout((observation_size, *hidden, head.n_inputs), activation),
+        MLPLayout((observation_size, *hidden, 1), activation),
+        head,
+    )
+
+
+CATEGORICAL = HeadLayout("categorical", (2,))
+MULTI_CATEGORICAL = HeadLayout("categorical", (3, 2, 5))
+BERNOULLI = HeadLayout("bernoulli", (1, 1, 1))
+GAUSSIAN = HeadLayout("gaussian", (1, 1))
+HEADS = {
+    "categorical": CATEGORICAL,
+    "multi_categorical": MULTI_CATEGORICAL,
+    "bernoulli": BERNOULLI,
+    "gaussian": GAUSSIAN,
+}
+
+#: name -> layout of the losses and updates; the first two are those of the peers' benchmarks.
+LAYOUTS = {
+    "cartpole": actor_critic(CATEGORICAL),
+    "halfcheetah": actor_critic(HeadLayout("gaussian", (1,) * 6), observation_size=17),
+    "multi_categorical_relu": actor_critic(MULTI_CATEGORICAL, hidden=(7, 5), activation="relu"),
+    "bernoulli_linear": actor_critic(BERNOULLI, hidden=()),
+    "gaussian_wide": actor_critic(GAUSSIAN, observation_size=3, hidden=(33, 18, 40), activation="relu"),
+}
+
+
+def random_params(layout: MLPLayout, dtype: Any, rng: np.random.Generator) -> Array:
+    """Weights of scale 1/sqrt(inputs), so that activations neither vanish nor saturate; biases of scale 0.1."""
+    params = np.empty(layout.n_params)
+    for weight, bias in layout.views(params):
+        weight[:] = rng.standard_normal(weight.shape) / np.sqrt(len(weight))
+        bias[:] = 0.1 * rng.standard_normal(bias.shape)
+    return params.astype(dtype)
+
+
+def random_actor_critic_params(layout: ActorCriticLayout, dtype: Any, rng: np.random.Generator) -> Array:
+    """As ``random_params``, with log standard deviations about -0.5."""
+    log_std = -0.5 + 0.2 * rng.standard_normal(layout.head.n_log_std)
+    networks = (
+        random_params(layout.policy, dtype, rng),
+        log_std.astype(dtype),
+        random_params(layout.value, dtype, rng),
+    )
+    return np.concatenate(networks)
+
+
+def random_actions(head: HeadLayout, size: int, dtype: Any, rng: np.random.Generator) -> Array:
+    """Any actions that the head allows."""
+    if head.kind == "gaussian":
+        return rng.standard_normal((size, head.n_actions)).astype(dtype)
+    n_choices = np.array([2] * head.n_actions if head.kind == "bernoulli" else head.sizes)
+    return (rng.random((size, head.n_actions)) * n_choices).astype(np.int32)
+
+
+def random_head(head: HeadLayout, size: int, dtype: Any, rng: np.random.Generator) -> tuple[Array, Array]:
+    """(head inputs, log_std)."""
+    inputs = (1.5 * rng.standard_normal((size, head.n_inputs))).astype(dtype)
+    return inputs, (0.3 * rng.standard_normal(head.n_log_std)).astype(dtype)
+
+
+def random_samples(layout: ActorCriticLayout, params: Array, size: int, rng: np.random.Generator) -> Inputs:
+    """The arrays of a minibatch; ratios spread over (0.5, 2), so that clipping is active on both sides."""
+    dtype = params.dtype
+    observations = rng.standard_normal((size, layout.observation_size)).astype(dtype)
+    actions = random_actions(layout.head, size, dtype, rng)
+    policy, log_std, value = layout.split(params)
+    head_inputs = kernels.mlp_forward(policy, observations, layout=layout.policy, backend="reference")
+    log_probs = kernels.log_prob(head_inputs, log_std, actions, head=layout.head, backend="reference")
+    values = kernels.mlp_forward(value, observations, layout=layout.value, backend="reference")[:, 0]
+    return {
+        "observations": observations,
+        "actions": actions,
+        "old_log_probs": (log_probs + rng.uniform(-0.6, 0.6, size)).astype(dtype),
+        "advantages": (0.3 + 2.0 * rng.standard_normal(size)).astype(dtype),
+        "returns": (values + rng.standard_normal(size)).astype(dtype),
+        "old_values": (values + 0.3 * rng.standard_normal(size)).astype(dtype),
+    }
+
+
+def mlp_flops(layout: MLPLayout, *, backward: bool) -> Callable[[int], int]:
+    """Two per weight and sample forward; backward as much again for dW, and for dX of all layers but the first."""
+    weights = [n_in * n_out for n_in, n_out in zip(layout.sizes, layout.sizes[1:], strict=False)]
+    per_sample = 2 * sum(weights) + (2 * sum(weights) + 2 * sum(weights[1:]) if backward else 0)
+    return lambda size: size * per_sample
+
+
+def loss_flops(layout: ActorCriticLayout) -> Callable[[int], int]:
+    """Both networks, forward and backward."""
+    policy, value = mlp_flops(layout.policy, backward=True), mlp_flops(layout.value, backward=True)
+    return lambda size: policy(size) + value(size)
+
+
+# --- philox ---------------------------------------------------------------------------------------------------------
+
+
+def _philox_inputs(n_columns: int) -> Callable[[int, Any, np.random.Generator], Inputs]:
+    def make(size: int, dtype: Any, rng: np.random.Generator) -> Inputs:
+        seed, step = int(rng.integers(2**63)) * 2 + 1, int(rng.integers(2**55))
+        return {"seed": seed, "stream": 3, "step": step, "out": np.empty((size, n_columns), dtype)}
+
+    return make
+
+
+def _permutation_inputs(size: int, dtype: Any, rng: np.random.Generator) -> Inputs:
+    return {"seed": 2**64 - 5, "stream": 2, "step": (7 << 16) | 3, "out": np.empty(size, np.int64)}
+
+
+PHILOX = [
+    KernelCase(
+        name="uniform",
+        family="philox",
+        function=kernels.uniform,
+        make_inputs=_philox_inputs(6),
+        n_out=0,
+        units=0,
+        why="integers and one exact scaling",
+    ),
+    KernelCase(
+        name="normal",
+        family="philox",
+        function=kernels.normal,
+        make_inputs=_philox_inputs(5),
+        n_out=0,
+        units=8,
+        why="in float32: log, a square root and ten multiply-adds, of which the largest result has the most",
+        single=True,
+    ),
+    KernelCase(
+        name="permutation",
+        family="philox",
+        function=kernels.permutation,
+        make_inputs=_permutation_inputs,
+        n_out=0,
+        sizes=(*BATCH_SIZES, 1000),
+        units=0,
+        why="integers",
+    ),
+]
+
+# --- gae ------------------------------------------------------------------------------------------------------------
+
+
+def _gae_inputs(n_envs: int) -> Callable[[int, Any, np.random.Generator], Inputs]:
+    def make(size: int, dtype: Any, rng: np.random.Generator) -> Inputs:
+        shape = (size, n_envs)
+        arrays = {name: rng.standard_normal(shape).astype(dtype) for name in ("rewards", "values", "next_values")}
+        flags = {name: rng.random(shape) < 0.15 for name in ("terminated", "truncated")}
+        return {**arrays, **flags, "gamma": 0.99, "gae_lambda": 0.95}
+
+    return make
+
+
+def _gae_case(n_envs: int) -> KernelCase:
+    return KernelCase(
+        name=f"gae_{n_envs}_envs",
+        family="gae",
+        function=kernels.gae,
+        make_inputs=_gae_inputs(n_envs),
+        sizes=(0, 1, 2, 7, 40),
+        bench_sizes=(128, 2048) if n_envs < 1000 else (128,),
+        units=16,
+        why="five roundings per step, damped by gamma lambda = 0.94: at most 5 / (1 - 0.94) / sqrt(...) epsilon",
+        has_threads=True,
+        flops=lambda size: 7 * size * n_envs,
+        bytes=lambda size, itemsize: size * n_envs * (4 * itemsize + 2),
+    )
+
+
+GAE = [_gae_case(n_envs) for n_envs in (1, 3, 17, 1024)]
+
+# --- mlp ------------------------------------------------------------------------------------------------------------
+
+NETWORKS = {
+    "4_64_64_2_tanh": MLPLayout((4, 64, 64, 2), "tanh"),
+    "17_64_64_6_tanh": MLPLayout((17, 64, 64, 6), "tanh"),
+    "5_3": MLPLayout((5, 3), "tanh"),
+    "1_1_1_relu": MLPLayout((1, 1, 1), "relu"),
+    "3_33_18_40_7_relu": MLPLayout((3, 33, 18, 40, 7), "relu"),
+}
+WHY_NETWORK = "sums of up to 64 products per layer and tanh within 4 epsilon, through three or four layers"
+
+
+def _forward_inputs(layout: MLPLayout) -> Callable[[int, Any, np.random.Generator], Inputs]:
+    def make(size: int, dtype: Any, rng: np.random.Generator) -> Inputs:
+        inputs = rng.standard_normal((size, layout.sizes[0])).astype(dtype)
+        return {"params": random_params(layout, dtype, rng), "inputs": inputs, "layout": layout}
+
+    return make
+
+
+def _backward_inputs(layout: MLPLayout) -> Callable[[int, Any, np.random.Generator], Inputs]:
+    def make(size: int, dtype: Any, rng: np.random.Generator) -> Inputs:
+        output_gradient = rng.standard_normal((size, layout.sizes[-1])).astype(dtype)
+        return {**_forward_inputs(layout)(size, dtype, rng), "output_gradient": output_gradient}
+
+    return make
+
+
+MLP = [
+    KernelCase(
+        name=f"mlp_{direction}_{name}",
+        family="mlp",
+        function=kernels.mlp_backward if direction == "backward" else kernels.mlp_forward,
+        make_inputs=(_backward_inputs if direction == "backward" else _forward_inputs)(layout),
+        units=64,
+        why=WHY_NETWORK,
+        has_threads=True,
+        flops=mlp_flops(layout, backward=direction == "backward"),
+        bytes=lambda size, itemsize, layout=layout: itemsize * (size * layout.sizes[0] + layout.n_params),  # type: ignore[misc]
+    )
+    for direction in ("forward", "backward")
+    for name, layout in NETWORKS.items()
+]
+
+# --- heads ----------------------------------------------------------------------------------------------------------
+WHY_HEAD = "exp and log within 2 epsilon each, sums of at most ten terms, one cancellation"
+
+
+def _head_case(kernel: str, name: str, make: Callable[[int, Any, np.random.Generator], Inputs]) -> KernelCase:
+    return KernelCase(
+        name=f"{kernel}_{name}",
+        family="heads",
+        function=getattr(kernels, kernel),
+        make_inputs=make,
+        units=32,
+        why=WHY_HEAD,
+        single=kernel == "sample",
+    )
+
+
+def _head_cases(name: str, head: HeadLayout) -> list[KernelCase]:
+    def distribution(size: int, dtype: Any, rng: np.random.Generator) -> Inputs:
+        inputs, log_std = random_head(head, size, dtype, rng)
+        return {"head_inputs": inputs, "log_std": log_std, "head": head}
+
+    def with_actions(size: int, dtype: Any, rng: np.random.Generator) -> Inputs:
+        return {**distribution(size, dtype, rng), "actions": random_actions(head, size, dtype, rng)}
+
+    def pair(size: int, dtype: Any, rng: np.random.Generator) -> Inputs:
+        old, new = (random_head(head, size, dtype, rng) for _ in range(2))
+        names = ("old_head_inputs", "old_log_std", "new_head_inputs", "new_log_std")
+        return {**dict(zip(names, (*old, *new), strict=True)), "head": head}
+
+    def with_counter(size: int, dtype: Any, rng: np.random.Generator) -> Inputs:
+        return {**distribution(size, dtype, rng), "seed": 11, "stream": 1, "step": 2**33 + 5}
+
+    makers = {"log_prob": with_actions, "entropy": distribution, "kl_old_new": pair, "sample": with_counter}
+    return [_head_case(kernel, name, make) for kernel, make in {**makers, "mode": distribution}.items()]
+
+
+HEAD_CASES = [case for name, head in HEADS.items() for case in _head_cases(name, head)]
+
+# --- losses and updates -----------------------------------------------------------------------------------------------
+
+
+def _loss_inputs(layout: ActorCriticLayout, **options: Any) -> Callable[[int, Any, np.random.Generator], Inputs]:
+    coefficients = {"clip_range": 0.2, "vf_coef": 0.5, "ent_coef": 0.01, "normalize_advantage": True}
+
+    def make(size: int, dtype: Any, rng: np.random.Generator) -> Inputs:
+        params = random_actor_critic_params(layout, dtype, rng)
+        samples = random_samples(layout, params, size, rng)
+        return {"params": params, **samples, "layout": layout, **coefficients, **options}
+
+    return make
+
+
+def _loss_outputs(result: Any) -> tuple[Array, ...]:
+    gradient, stats = result
+    return gradient, np.array(astuple(stats))
+
+
+def _loss_case(name: str, layout: str, **options: Any) -> KernelCase:
+    return KernelCase(
+        name=f"clipped_loss_{name}",
+        family="clipped_loss",
+        function=kernels.clipped_loss_gradient,
+        make_inputs=_loss_inputs(LAYOUTS[layout], **options),
+        outputs=_loss_outputs,
+        units=256,
+        why=f"{WHY_NETWORK}; ratios up to 2 times normalised advantages up to 3, over the mean",
+        has_threads=True,
+        flops=loss_flops(LAYOUTS[layout]),
+    )
+
+
+LOSSES = [
+    _loss_case("cartpole", "cartpole"),
+    _loss_case("halfcheetah", "halfcheetah", ent_coef=0.0),
+    _loss_case("multi_categorical", "multi_categorical_relu", clip_range_vf=0.2),
+    _loss_case("bernoulli", "bernoulli_linear", normalize_advantage=False, vf_coef=0.0),
+    _loss_case("gaussian_wide", "gaussian_wide", clip_range_vf=0.1, clip_range=np.inf),
+]
+
+
+def _vector_inputs(size: int, dtype: Any, rng: np.random.Generator) -> Inputs:
+    return {"gradient": rng.standard_normal(size).astype(dtype), "max_norm": 0.5}
+
+
+def _adam_inputs(size: int, dtype: Any, rng: np.random.Generator) -> Inputs:
+    arrays = {name: rng.standard_normal(size).astype(dtype) for name in ("params", "gradient", "first_moment")}
+    second_moment = rng.random(size).astype(dtype)
+    numbers = {"step": 3, "learning_rate": 1e-2, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-5}
+    return {**arrays, "second_moment": second_moment, **numbers}
+
+
+VECTOR_SIZES = (0, 1, 2, 7, 16, 33, 9155)
+VECTORS = [
+    KernelCase(
+        name="clip_global_norm",
+        family="gradient_norm",
+        function=kernels.clip_global_norm,
+        make_inputs=_vector_inputs,
+        outputs=lambda result: (result[0], np.array(result[1])),
+        in_place=("gradient",),
+        sizes=VECTOR_SIZES,
+        bench_sizes=(9155,),
+        units=4,
+        why="a sum in float64, three roundings",
+        bytes=lambda size, itemsize: 3 * size * itemsize,
+    ),
+    KernelCase(
+        name="adam_step",
+        family="adam",
+        function=kernels.adam_step,
+        make_inputs=_adam_inputs,
+        outputs=tuple,
+        n_out=3,
+        in_place=("params", "first_moment", "second_moment"),
+        sizes=VECTOR_SIZES,
+        bench_sizes=(9155,),
+        units=8,
+        why="eight roundings per element",
+        flops=lambda size: 13 * size,
+        bytes=lambda size, itemsize: 7 * size * itemsize,
+    ),
+]
+
+
+def _moments_inputs(size: int, dtype: Any, rng: np.random.Generator) -> Inputs:
+    mean, variance = rng.standard_normal(5), rng.random(5)
+    return {
+        "mean": mean,
+        "variance": variance,
+        "count": 37.5,
+        "batch": (3 + rng.standard_normal((size, 5))).astype(dtype),
+    }
+
+
+def _normalize_inputs(size: int, dtype: Any, rng: np.random.Generator) -> Inputs:
+    inputs = (3.0 * rng.standard_normal((size, 5))).astype(dtype)
+    return {
+        "inputs": inputs,
+        "mean": rng.standard_normal(5),
+        "variance": np.array([0.0, 1.0, 2.0, 0.5, 4.0]),
+        "epsilon": 1e-8,
+        "clip": 5.0,
+    }
+
+
+MOMENTS = [
+    KernelCase(
+        name="update_moments",
+        family="running_moments",
+        function=kernels.update_moments,
+        make_inputs=_moments_inputs,
+        outputs=lambda result: (result[0], result[1], np.array(result[2])),
+        n_out=2,
+        in_place=("mean", "variance"),
+        units=2,
+        why="sums in float64; for float64 inputs their order matters in the last digits",
+        bytes=lambda size, itemsize: 5 * size * itemsize,
+    ),
+    KernelCase(
+        name="normalize",
+        family="running_moments",
+        function=kernels.normalize,
+        make_inputs=_normalize_inputs,
+        in_place=("inputs",),
+        units=4,
+        why="a square root, a difference and a quotient in float64, then one rounding",
+        bytes=lambda size, itemsize: 10 * size * itemsize,
+    ),
+]
+
+
+def _update_inputs(layout: ActorCriticLayout, **options: Any) -> Callable[[int, Any, np.random.Generator], Inputs]:
+    defaults: Inputs = {
+        "n_epochs": 2,
+        "batch_size": 64,
+        "max_grad_norm": 0.5,
+        "learning_rate": 1e-3,
+        "adam_step": 5,
+        "seed": 2**40 + 3,
+        "update_index": 9,
+    }
+
+    def make(size: int, dtype: Any, rng: np.random.Generator) -> Inputs:
+        loss = _loss_inputs(layout)(size, dtype, rng)
+        first_moment = (1e-3 * rng.standard_normal(layout.n_params)).astype(dtype)
+        second_moment = (1e-4 * (1 + rng.random(layout.n_params))).astype(dtype)
+        moments = {"first_moment": first_moment, "second_moment": second_moment}
+        return {**loss, **moments, **defaults, **options}
+
+    return make
+
+
+def _update_outputs(result: Any) -> tuple[Array, ...]:
+    stats = np.array(astuple(result.stats), np.float64)
+    return result.params, result.first_moment, result.second_moment, stats, np.array(result.adam_step)
+
+
+def _update_case(name: str, layout: str, **options: Any) -> KernelCase:
+    return KernelCase(
+        name=f"ppo_update_{name}",
+        family="ppo_update",
+        function=kernels.ppo_update,
+        make_inputs=_update_inputs(LAYOUTS[layout], **options),
+        outputs=_update_outputs,
+        n_out=3,
+        sizes=(1, 2, 7, 65, 130, 200),
+        bench_sizes=(2048,),
+        units=2000,
+        why="the loss gradient's error, divided by sqrt(second moment) about 1e-2, times the rate 1e-3, over the steps",
+        has_threads=True,
+        flops=lambda size: options.get("n_epochs", 2) * loss_flops(LAYOUTS[layout])(size),
+    )
+
+
+UPDATES = [
+    _update_case("cartpole", "cartpole"),
+    _update_case("halfcheetah", "halfcheetah"),
+    _update_case("ragged", "multi_categorical_relu", batch_size=11, clip_range_vf=0.2, n_epochs=3),
+    _update_case("kl_stop", "gaussian_wide", batch_size=16, target_kl=0.02, n_epochs=4, learning_rate=3e-3),
+    _update_case("plain", "bernoulli_linear", normalize_advantage=False, max_grad_norm=np.inf, ent_coef=-0.01),
+]
+
+# --- actor ----------------------------------------------------------------------------------------------------------
+
+
+def act_on_buffers(
+    params: Array, observations: Array, *, layout: ActorCriticLayout, backend: str, deterministic: bool = False
+) -> tuple[Array, Array, Array]:
+    """Bind an actor to new buffers, act once on every row; returns actions, log-probabilities and values."""
+    dtype, rows = observations.dtype, observations.shape[:2]
+    actions = np.zeros((*rows, layout.head.n_actions), layout.head.action_dtype(dtype))
+    log_probs, values = np.zeros(rows, dtype), np.zeros(rows, dtype)
+    actor = kernels.bind_actor(
+        observations, actions, log_probs, values, layout=layout, seed=2**63 + 1, stream=1, backend=backend
+    )
+    actor.set_parameters(params)
+    for t in range(len(observations)):
+        if deterministic:
+            actor.act_deterministic(t)
+        else:
+            actor.act(t, 2**32 + t)
+    return actions, log_probs, values
+
+
+def _actor_case(name: str, **options: Any) -> KernelCase:
+    layout = LAYOUTS[name]
+
+    def make(size: int, dtype: Any, rng: np.random.Generator) -> Inputs:
+        observations = rng.standard_normal((3, size, layout.observation_size)).astype(dtype)
+        params = random_actor_critic_params(layout, dtype, rng)
+        return {"params": params, "observations": observations, "layout": layout, **options}
+
+    return KernelCase(
+        name=f"actor_{name}" + ("_deterministic" if options else ""),
+        family="actor",
+        function=act_on_buffers,
+        make_inputs=make,
+        outputs=tuple,
+        n_out=0,
+        bench_sizes=(1, 8),
+        units=256,
+        why=f"{WHY_NETWORK}, then {WHY_HEAD}; normal numbers are those of float32",
+        single=layout.head.kind == "gaussian",
+    )
+
+
+ACTORS = [*(_actor_case(name) for name in LAYOUTS), _actor_case("cartpole", deterministic=True)]
+
+CASES = [*PHILOX, *GAE, *MLP, *HEAD_CASES, *LOSSES, *VECTORS, *MOMENTS, *UPDATES, *ACTORS]
