@@ -104,6 +104,7 @@ class _Record:
         self.losses.append(stats)
         self.last_kl = float(stats[4])
 
+    @np.errstate(all="ignore")
     def write(self, stats: Array) -> None:
         """Into the ten places of ``PPOUpdateStats``."""
         losses = np.array(self.losses)

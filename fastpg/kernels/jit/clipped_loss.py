@@ -77,7 +77,8 @@ def clipped_loss_gradient(
         stats,
     )
     stats[1:] /= n_samples
-    stats[0] = stats[1] + ent_coef * stats[3] + vf_coef * stats[2]
+    policy_gradient_loss, value_loss, entropy_loss = stats[1:4].tolist()
+    stats[0] = policy_gradient_loss + ent_coef * entropy_loss + vf_coef * value_loss
 
 
 @jit
