@@ -257,6 +257,7 @@ class CSVSink(Sink):
         self._path = Path(path)
         rows = self._read_rows() if append else []
         self._columns = rows[0] if rows else list(csv_columns())
+        self._known = frozenset(self._columns)
         self._file = _LineFile(self._path, append=bool(rows))
         if not rows:
             self._file.write(_csv_line(self._columns))
@@ -264,9 +265,9 @@ class CSVSink(Sink):
     def write(self, values: Mapping[str, Value], step: int) -> None:
         """Append one row; a key without a column gets one, empty in the earlier rows."""
         del step
-        unknown = [key for key in sort_keys(values) if key not in self._columns]
+        unknown = values.keys() - self._known
         if unknown:
-            self._add_columns(unknown)
+            self._add_columns(sort_keys(unknown))
         self._file.write(_csv_line([_csv_cell(values.get(key)) for key in self._columns]))
 
     def close(self) -> None:
@@ -276,6 +277,7 @@ class CSVSink(Sink):
     def _add_columns(self, keys: list[str]) -> None:
         rows = self._read_rows()[1:]
         self._columns = [*self._columns, *keys]
+        self._known = frozenset(self._columns)
         self._file.clear()
         lines = [self._columns, *(row + [""] * (len(self._columns) - len(row)) for row in rows)]
         self._file.write("".join(map(_csv_line, lines)))
