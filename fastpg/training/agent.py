@@ -62,6 +62,10 @@ class Agent:
         normalizer = make_normalizer(config, encoder.size)
         return cls(encoder, decoder, policy=policy, normalizer=normalizer, seed=seed)
 
+    def with_seed(self, seed: int) -> Agent:
+        """The same agent with random numbers of its own, keyed by ``seed`` and counted from the start."""
+        return Agent(self.encoder, self.decoder, policy=self.policy, normalizer=self.normalizer, seed=seed)
+
     def predict(self, observation: Any, *, deterministic: bool) -> Array:
         """Actions for one observation or a batch.
 

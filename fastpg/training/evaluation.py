@@ -19,6 +19,7 @@ from fastpg.errors import ConfigError
 from fastpg.rollout.autoreset import AutoresetMode, autoreset_mode_of
 from fastpg.rollout.envs import make_vector_env
 from fastpg.rollout.final_info import successes
+from fastpg.training.agent import Agent
 from fastpg.training.environments import check_spaces
 
 MAX_ENVS = 8
@@ -128,8 +129,11 @@ def evaluate(
 
 
 def _predictor(model: Predictor, deterministic: bool, seed: int | None) -> Callable[[Any], Any]:
-    """Observations -> actions."""
-    del seed
+    """Observations -> actions; sampled ones from a stream of their own if there is a seed."""
+    agent = getattr(model, "agent", None)
+    if isinstance(agent, Agent) and seed is not None:
+        seeded = agent.with_seed(seed)
+        return lambda observations: seeded.predict(observations, deterministic=deterministic)
     return lambda observations: model.predict(observations, deterministic=deterministic)[0]
 
 

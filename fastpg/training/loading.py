@@ -61,4 +61,7 @@ def load(path: str | os.PathLike[str], env: Any = None, **overrides: Any) -> OnP
             f"{file} holds a model of the algorithm {algorithm!r}: expected one of {', '.join(ALGORITHMS)}. "
             "Fix: pip install --upgrade fastpg"
         )
-    return model_class(algorithm).from_state(arrays, metadata, env=env, **overrides)
+    try:
+        return model_class(algorithm).from_state(arrays, metadata, env=env, **overrides)
+    except KeyError as error:
+        raise CheckpointError(f"{file} does not hold a whole model: {error} is missing.") from error

@@ -430,6 +430,11 @@ class OnPolicyModel:
         return self._env_id
 
     @property
+    def agent(self) -> Agent:
+        """What ``predict`` acts with: policy, spaces and the normaliser of observations."""
+        return self._agent
+
+    @property
     def seed(self) -> int:
         """Key of all random numbers, drawn from the system if it was not given."""
         return cast(int, self.config.seed)

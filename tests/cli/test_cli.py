@@ -14,6 +14,7 @@ from fastpg.algorithms.ppo import PPOConfig
 from fastpg.cli import app
 from fastpg.cli.options import config_arguments, config_options
 from fastpg.training.loading import ALGORITHMS
+from fastpg.training.metrics import csv_columns
 from fastpg.updates.schedules import LinearSchedule
 
 SMALL = ("--n-steps", "64", "--batch-size", "32", "--n-epochs", "2", "--n-envs", "2", "--net-arch", "8", "--seed", "1")
@@ -81,6 +82,7 @@ def test_train_writes_a_run_directory(run_dir):
     assert config["kernels"]["name"] == "reference"
     with (path / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
+    assert tuple(rows[0]) == csv_columns()  # every key that a training records has its place there
     assert [row["time/total_timesteps"] for row in rows] == ["128", "256", "384"]
     assert [row["time/iterations"] for row in rows] == ["1", "2", "3"]
     assert json.loads((path / "evaluation.json").read_text())["n_episodes"] == 3

@@ -8,6 +8,7 @@ import pytest
 
 from fastpg.errors import ConfigError, EnvError
 from fastpg.training.evaluation import EvaluationResult, evaluate
+from fastpg.training.models import PPO
 from tests.envs import SCRIPT, Episode, ScriptedEnv, scripted_fns
 
 MODES = ["NextStep", "SameStep", "Disabled"]
@@ -129,3 +130,44 @@ def test_environment_that_raises_is_closed(monkeypatch):
     with pytest.raises(EnvError, match="ZeroDivisionError"):
         evaluate(Player(), partial(ScriptedEnv), n_episodes=2)
     assert len(closed) == 2
+
+
+@pytest.fixture(scope="module")
+def trained():
+    model = PPO(
+        "MlpPolicy",
+        "CartPole-v1",
+        n_steps=64,
+        n_envs=2,
+        batch_size=32,
+        n_epochs=1,
+        normalize=True,
+        seed=0,
+        backend="reference",
+        policy_kwargs={"net_arch": [8]},
+    )
+    yield model.learn(128)
+    model.get_env().close()
+
+
+def test_sampled_actions_repeat_with_the_seed_and_leave_the_model_alone(trained):
+    before = trained.state_dict()
+    first, second, other = (
+        evaluate(trained, "CartPole-v1", n_episodes=6, seed=seed, deterministic=False) for seed in (1, 1, 2)
+    )
+    np.testing.assert_array_equal(first.returns, second.returns)
+    assert list(first.returns) != list(other.returns)
+    after = trained.state_dict()
+    assert before[1] == after[1]
+    for name, array in before[0].items():
+        np.testing.assert_array_equal(array, after[0][name])
+
+
+def test_returns_are_in_the_rewards_of_the_environment(trained):
+    result = evaluate(trained, "CartPole-v1", n_episodes=4, seed=1)
+    np.testing.assert_array_equal(result.returns, result.lengths)
+
+
+def test_environment_with_other_spaces_is_refused(trained):
+    with pytest.raises(ConfigError, match="spaces differ from those of the model"):
+        evaluate(trained, "Pendulum-v1", n_episodes=1)
