@@ -164,6 +164,7 @@ class Collector:
         self._ended, self._is_finite = (np.zeros(self.num_envs, np.bool_) for _ in range(2))
         self._largest = np.full(self.num_envs, np.finfo(np.float32).max, np.float64)
         self._all_true, self._all_false = b"\x01" * self.num_envs, b"\x00" * self.num_envs
+        self._has_reset_slots = False
         self._resetting: Array | None = None  # environments that spend the next step on a reset (NEXT_STEP)
         self._episode_returns = np.zeros(self.num_envs)
         self._episode_starts = np.zeros(self.num_envs, np.int64)  # in vector steps
@@ -363,6 +364,7 @@ class Collector:
 
     def _track_episodes(self, t: int, rows: _Rows, infos: Any) -> None:
         resetting, self._resetting = self._resetting, None
+        self._has_reset_slots = resetting is not None
         if resetting is not None:
             self._skip_reset_slots(rows, resetting)
         rows.rewards[:] = self._raw_rewards
@@ -434,7 +436,8 @@ class Collector:
         following = rows.following
         normalizer.update_observations(following if self._resetting is None else following[~self._resetting])
         normalizer.normalize_observations(following, out=following)
-        rows.rewards[:] = normalizer.step_rewards(self._raw_rewards, self._ended, rows.valid)
+        valid = rows.valid if self._has_reset_slots else None
+        rows.rewards[:] = normalizer.step_rewards(self._raw_rewards, self._ended, valid)
 
     def _finish(self) -> Rollout:
         """Fill in the values of the successors with one forward pass over those that nothing acted on."""

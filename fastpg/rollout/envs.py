@@ -97,7 +97,12 @@ def _env_factories(env: Any, n_envs: int, env_kwargs: dict[str, Any]) -> Sequenc
         if n_envs not in (1, len(env)):
             raise ConfigError(f"n_envs: expected {len(env)}, the length of the list of callables, got {n_envs}.")
         return env
-    raise ConfigError(f"env: expected {_SUPPORTED}, got {type(env).__module__}.{type(env).__qualname__}.")
+    has_methods = hasattr(env, "step") and hasattr(env, "reset")
+    remedy = "derive it from gymnasium.Env or gymnasium.vector.VectorEnv, or wrap it (shimmy)" if has_methods else ""
+    raise ConfigError(
+        f"env: expected {_SUPPORTED}, got {type(env).__module__}.{type(env).__qualname__}."
+        + (f" Fix: {remedy}." if remedy else "")
+    )
 
 
 def _make(env_id: str | EnvSpec, env_kwargs: dict[str, Any]) -> Any:

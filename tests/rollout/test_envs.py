@@ -51,6 +51,14 @@ def test_env_kwargs_reach_the_environment():
     assert truncated == [False] * 6 + [True]
 
 
+class ForeignEnv:
+    def reset(self):
+        """Of another library."""
+
+    def step(self, action):
+        """Of another library."""
+
+
 class NotAnEnv:
     observation_space = action_space = None
 
@@ -60,6 +68,7 @@ WRONG = {
     "unknown module": ({"env": "no_such_module:Env-v0"}, "expected an id that gymnasium.make knows"),
     "class": ({"env": ScriptedEnv}, r"got the class ScriptedEnv. Fix: pass an instance, ScriptedEnv\(...\)"),
     "None": ({"env": None}, "expected a Gymnasium id .*, got builtins.NoneType"),
+    "foreign environment": ({"env": ForeignEnv()}, "got .*ForeignEnv. Fix: derive it from gymnasium.Env"),
     "other object": ({"env": NotAnEnv()}, "expected a Gymnasium id .*NotAnEnv"),
     "n_envs 0": ({"env": "CartPole-v1", "n_envs": 0}, "n_envs: expected an integer >= 1, got 0"),
     "n_envs True": ({"env": "CartPole-v1", "n_envs": True}, "n_envs: expected an integer >= 1, got True"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastpg.errors import ConfigError
@@ -16,6 +16,7 @@ def batches(n=6, size=3, seed=0):
     return [rng.normal(5.0, [1.0, 10.0, 0.1], (4, size)).astype(np.float32) for _ in range(n)]
 
 
+@settings(deadline=None)  # the first example may compile the kernels
 @given(n=st.integers(1, 10), seed=st.integers(0, 100))
 def test_observation_statistics_do_not_depend_on_the_batches(n, seed):
     normalizer = Normalizer(3)

@@ -6,7 +6,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 from gymnasium import spaces
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -100,6 +100,7 @@ def test_images():
     np.testing.assert_allclose(out, 0.2)
 
 
+@settings(deadline=None)  # busy machines
 @given(
     batch=hnp.arrays(
         st.sampled_from([np.float32, np.float64, np.int8, np.uint16, np.int64, ">f4", ">i2", np.bool_]),
@@ -125,6 +126,7 @@ def test_any_memory_layout_and_type_encodes_the_same(batch, layout):
     np.testing.assert_array_equal(encoded(BOX, other), batch.astype(np.float32))
 
 
+@settings(deadline=None)
 @given(row=st.integers(0, 3), index=st.integers(0, 2), value=st.sampled_from([np.nan, np.inf, -np.inf, 1e39]))
 def test_a_value_that_is_not_finite_is_named(row, index, value):
     batch = np.zeros((4, 3))
