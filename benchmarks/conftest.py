@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pytest_benchmark.utils import SecondsDecimal
 
 from benchmarks import harness
 
@@ -12,10 +13,10 @@ harness.use_one_thread()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Undo ``--benchmark-skip``; measure each benchmark for half a second unless the command line says otherwise."""
+    """Undo ``--benchmark-skip``; measure each benchmark for 0.3 s unless the command line says otherwise."""
     config.option.benchmark_skip = False
-    if config.option.benchmark_max_time == config._parser.getoption_default("benchmark_max_time"):
-        config.option.benchmark_max_time = 0.5
+    if not any(argument.startswith("--benchmark-max-time") for argument in config.invocation_params.args):
+        config.option.benchmark_max_time = SecondsDecimal("0.3")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -30,3 +31,18 @@ def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
     from benchmarks import machine
 
     machine_info["fastpg"] = machine.describe()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The floating-point rates, beside the peak of this machine."""
+    from benchmarks import machine
+
+    if not machine.RATES:
+        return
+    peak = machine.fma_peak_gflops()
+    terminalreporter.section("floating-point rates, median, float32, one thread")
+    terminalreporter.line("peak of fused multiply-adds: " + (f"{peak:.0f} GFLOP/s" if peak else "unknown"))
+    for rate in machine.RATES:
+        share = "" if rate.fraction_of_peak is None else f"{rate.fraction_of_peak:6.1%} of peak"
+        terminalreporter.line(f"{rate.gflops:8.1f} GFLOP/s {share}  {rate.benchmark}")

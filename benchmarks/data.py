@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 
-from fastpg.kernels.layout import ActorCriticLayout, HeadLayout, MLPLayout
+from fastpg import kernels
+from fastpg.kernels.layout import ActorCriticLayout
+from fastpg.kernels.philox import STREAM_SHUFFLE
+from tests.kernels.cases import LAYOUTS, random_actor_critic_params, random_samples
 
 SEED = 0
 
@@ -37,47 +41,20 @@ class UpdateProblem:
     arguments: dict[str, Any]
 
 
-def policy_problem(observation_size: int, head: HeadLayout) -> PolicyProblem:
-    """64x64 tanh networks with weights of a trained size."""
-    policy = MLPLayout((observation_size, 64, 64, head.n_inputs), "tanh")
-    layout = ActorCriticLayout(policy, MLPLayout((observation_size, 64, 64, 1), "tanh"), head)
-    rng = np.random.default_rng(SEED)
-    params = np.zeros(layout.n_params, np.float32)
-    policy_params, _, value_params = layout.split(params)
-    for mlp, part in ((layout.policy, policy_params), (layout.value, value_params)):
-        for weight, _ in mlp.views(part):
-            weight[:] = rng.standard_normal(weight.shape) / np.sqrt(len(weight))
-    return PolicyProblem(layout, params)
+@cache
+def policy_problem(layout: str) -> PolicyProblem:
+    """One of the layouts of the kernel cases, with weights of a trained size."""
+    chosen = LAYOUTS[layout]
+    return PolicyProblem(chosen, random_actor_critic_params(chosen, np.float32, np.random.default_rng(SEED)))
 
 
-def update_problem(observation_size: int, head: HeadLayout, batch_size: int, n_minibatches: int) -> UpdateProblem:
-    """``n_minibatches`` full minibatches of on-policy data."""
-    from fastpg.kernels import heads
-    from fastpg.kernels.mlp import mlp_forward
-    from fastpg.kernels.philox import STREAM_SHUFFLE, permutation
-
-    problem = policy_problem(observation_size, head)
-    layout = problem.layout
+@cache
+def update_problem(layout: str, batch_size: int, n_minibatches: int) -> UpdateProblem:
+    """``n_minibatches`` full minibatches of data whose ratios reach both sides of the clip range."""
+    problem = policy_problem(layout)
     n_samples = batch_size * n_minibatches
-    rng = np.random.default_rng(SEED + 1)
-    observations = rng.standard_normal((n_samples, observation_size)).astype(np.float32)
-    policy, log_std, value = layout.split(problem.params)
-    head_inputs = mlp_forward(policy, observations, layout=layout.policy, backend="reference")
-    actions = np.empty((n_samples, head.n_actions), head.action_dtype(np.dtype(np.float32)))
-    draw = {"head": head, "seed": SEED, "stream": 1, "step": 0, "out": actions}
-    heads.sample(head_inputs, log_std, backend="reference", **draw)
-    old_values = mlp_forward(value, observations, layout=layout.value, backend="reference")[:, 0]
-    advantages = rng.standard_normal(n_samples).astype(np.float32)
-    rollout = {
-        "observations": observations,
-        "actions": actions,
-        "old_log_probs": heads.log_prob(head_inputs, log_std, actions, head=head, backend="reference"),
-        "advantages": advantages,
-        "returns": advantages + old_values,
-        "old_values": np.ascontiguousarray(old_values),
-    }
-    order = np.empty(n_samples, np.int64)
-    permutation(SEED, STREAM_SHUFFLE, 0, out=order, backend="reference")
+    rollout = random_samples(problem.layout, problem.params, n_samples, np.random.default_rng(SEED + 1))
+    order = kernels.permutation(SEED, STREAM_SHUFFLE, 0, out=np.empty(n_samples, np.int64), backend="reference")
     arguments = {
         "learning_rate": 3e-4,
         "batch_size": batch_size,

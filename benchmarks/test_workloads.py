@@ -35,6 +35,4 @@ def test_workload(benchmark, workload: Workload, contender: Contender) -> None:
     seconds = benchmark.stats.stats.median / workload.n_units
     benchmark.extra_info |= {"contender": contender.name, "n_threads": 1, f"us_per_{workload.unit}": seconds * 1e6}
     if workload.flops:
-        gflops = workload.flops / workload.n_units / seconds / 1e9
-        peak = machine.fma_peak_gflops()
-        benchmark.extra_info |= {"gflops": gflops, "fraction_of_peak": peak and gflops / peak}
+        machine.record_rate(benchmark, workload.flops / workload.n_units / seconds / 1e9)

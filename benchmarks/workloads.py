@@ -14,10 +14,10 @@ import numpy as np
 
 from benchmarks import data
 from benchmarks.harness import Contender, Run, Workload
-from fastpg.kernels.layout import ActorCriticLayout, HeadLayout
+from fastpg import kernels
+from fastpg.kernels.philox import STREAM_ACTION
+from tests.kernels.cases import LAYOUTS, loss_flops
 
-DISCRETE = HeadLayout("categorical", (2,))
-GAUSSIAN = HeadLayout("gaussian", (1,) * 6)
 GAMMA, GAE_LAMBDA = 0.99, 0.95
 TRAINING_STEPS = 8 * 2048 * 2
 
@@ -60,66 +60,46 @@ def relative_error(got: np.ndarray, expected: np.ndarray, scale: np.ndarray | No
     return float(np.linalg.norm(np.asarray(got, np.float64) - expected) / np.linalg.norm(scale))
 
 
-def minibatch_flops(layout: ActorCriticLayout, batch_size: int) -> float:
-    """Multiplications and additions of the matrix products of one minibatch: forward, dW, and dX but for layer one."""
-    total = 0
-    for mlp in (layout.policy, layout.value):
-        products = [n_in * n_out for n_in, n_out in zip(mlp.sizes, mlp.sizes[1:], strict=False)]
-        total += 3 * sum(products) - products[0]
-    return 2.0 * batch_size * total
-
-
-def ppo_update(title: str, observation_size: int, head: HeadLayout, batch_size: int, n_minibatches: int) -> Workload:
+def ppo_update(title: str, layout: str, batch_size: int, n_minibatches: int) -> Workload:
     """One epoch of minibatch updates in one call."""
-    problem = cache(partial(data.update_problem, observation_size, head, batch_size, n_minibatches))
+    problem = partial(data.update_problem, layout, batch_size, n_minibatches)
 
-    def update(dtype: type, backend: str) -> Any:
-        from fastpg.kernels.ppo_update import ppo_update as kernel
-
+    def update(dtype: type, backend: str) -> Run:
         policy, rollout = problem().policy, problem().rollout
         params = policy.params.astype(dtype)
-        floats = (a.astype(dtype) if a.dtype.kind == "f" else a for a in rollout.values())
-        arrays = (params, np.zeros_like(params), np.zeros_like(params), *floats)
+        samples = (array.astype(dtype) if array.dtype.kind == "f" else array for array in rollout.values())
+        arrays = (params, np.zeros_like(params), np.zeros_like(params), *samples)
         options = {"layout": policy.layout, "n_epochs": 1, "adam_step": 0, "seed": data.SEED, "update_index": 0}
-        return partial(kernel, *arrays, backend=backend, **options, **problem().arguments)
-
-    def prepare(backend: str) -> Run:
-        run = update(np.float32, backend)
+        run = partial(kernels.ppo_update, *arrays, backend=backend, **options, **problem().arguments)
         return lambda: run().params
 
     def check(params: np.ndarray) -> None:
-        expected = update(np.float64, "reference")().params
+        expected = update(np.float64, "reference")()
         change = expected - problem().policy.params
         assert relative_error(params, expected, scale=change) < 2e-4
 
+    fast = fastpg_contenders(partial(update, np.float32), "native", "jit")
     return Workload(
-        name=f"ppo_update-{batch_size}-{head.kind}",
+        name=f"ppo_update-{layout}-{batch_size}",
         title=title,
         unit="minibatch",
         n_units=n_minibatches,
-        contenders=(
-            *fastpg_contenders(prepare, "native", "jit"),
-            sb3("ppo_update", problem),
-            jax("ppo_update", problem),
-        ),
+        contenders=(*fast, sb3("ppo_update", problem), jax("ppo_update", problem)),
         check=check,
-        flops=n_minibatches * minibatch_flops(data.policy_problem(observation_size, head).layout, batch_size),
+        flops=loss_flops(LAYOUTS[layout])(batch_size * n_minibatches),
     )
 
 
 def act(n_envs: int) -> Workload:
     """Action, log-probability and value for ``n_envs`` observations, on bound buffers."""
-    problem = cache(partial(data.policy_problem, 4, DISCRETE))
+    problem = partial(data.policy_problem, "cartpole")
     observations = np.random.default_rng(1).standard_normal((n_envs, 4)).astype(np.float32)
 
     def prepare(backend: str) -> Run:
-        from fastpg.kernels.actor import bind_actor
-        from fastpg.kernels.philox import STREAM_ACTION
-
         actions = np.empty((1, n_envs, 1), np.int32)
         log_probs, values = np.empty((1, n_envs), np.float32), np.empty((1, n_envs), np.float32)
         options = {"layout": problem().layout, "seed": 0, "stream": STREAM_ACTION, "backend": backend}
-        actor = bind_actor(observations[None].copy(), actions, log_probs, values, **options)
+        actor = kernels.bind_actor(observations[None].copy(), actions, log_probs, values, **options)
         actor.set_parameters(problem().params)
         results = actions[0], log_probs[0], values[0]
 
@@ -130,17 +110,14 @@ def act(n_envs: int) -> Workload:
         return run
 
     def check(result: tuple[np.ndarray, ...]) -> None:
-        from fastpg.kernels import heads
-        from fastpg.kernels.mlp import mlp_forward
-
         actions, log_probs, values = result
         layout = problem().layout
         policy, log_std, value = layout.split(problem().params)
-        expected = mlp_forward(value, observations, layout=layout.value, backend="reference")[:, 0]
-        assert relative_error(values, expected) < 1e-5
-        logits = mlp_forward(policy, observations, layout=layout.policy, backend="reference")
-        taken = heads.log_prob(logits, log_std, actions.astype(np.int32), head=layout.head, backend="reference")
-        assert relative_error(log_probs, taken) < 1e-5
+        forward = partial(kernels.mlp_forward, inputs=observations, backend="reference")
+        assert relative_error(values, forward(value, layout=layout.value)[:, 0]) < 1e-5
+        logits, taken = forward(policy, layout=layout.policy), actions.astype(np.int32)
+        expected = kernels.log_prob(logits, log_std, taken, head=layout.head, backend="reference")
+        assert relative_error(log_probs, expected) < 1e-5
 
     contenders = fastpg_contenders(prepare, "native", "jit")
     peers = sb3("act", problem, observations), jax("act", problem, observations)
@@ -148,15 +125,31 @@ def act(n_envs: int) -> Workload:
     return Workload(f"act-{n_envs}", title, "step", 1, (*contenders, *peers), check)
 
 
+def predict() -> Workload:
+    """The public call for one observation."""
+    observation = np.array([0.01, -0.02, 0.03, -0.04], np.float32)
+
+    def prepare(backend: str) -> Run:
+        import fastpg
+
+        model = fastpg.PPO("MlpPolicy", "CartPole-v1", backend=backend, seed=0)
+        return lambda: model.predict(observation, deterministic=True)[0]
+
+    def check(action: np.ndarray) -> None:
+        assert action in (0, 1)
+
+    peer = sb3("predict", partial(data.policy_problem, "cartpole"), observation)
+    contenders = (*fastpg_contenders(prepare, "native", "jit"), peer)
+    return Workload("predict-1", "model.predict for one observation", "call", 1, contenders, check)
+
+
 def gae(n_steps: int, n_envs: int) -> Workload:
-    """Generalized advantage estimation of a whole rollout."""
+    """Generalised advantage estimation of a whole rollout."""
     arrays = data.gae_data(n_steps, n_envs)
 
     def prepare(backend: str, dtype: type = np.float32) -> Run:
-        from fastpg.kernels.gae import gae as kernel
-
-        inputs = [a.astype(dtype) if a.dtype.kind == "f" else a for a in arrays.values()]
-        return partial(kernel, *inputs, gamma=GAMMA, gae_lambda=GAE_LAMBDA, backend=backend)
+        inputs = [array.astype(dtype) if array.dtype.kind == "f" else array for array in arrays.values()]
+        return partial(kernels.gae, *inputs, gamma=GAMMA, gae_lambda=GAE_LAMBDA, backend=backend)
 
     def check(advantages: np.ndarray) -> None:
         assert relative_error(advantages, prepare("reference", np.float64)()) < 1e-5
@@ -175,32 +168,38 @@ def training(env_id: str, n_envs: int, least_return: float) -> Workload:
         def run() -> float:
             model = fastpg.PPO("MlpPolicy", env_id, n_envs=n_envs, seed=0, backend=backend)
             model.learn(TRAINING_STEPS)
-            return float(model.collector.episodes.ep_rew_mean)
+            return float(np.mean([episode["r"] for episode in model.ep_info_buffer]))
 
         return run
 
     def check(mean_return: float) -> None:
         assert mean_return > least_return
 
-    contenders = fastpg_contenders(prepare, "native", "jit")
     peer = sb3("train", env_id, n_envs, TRAINING_STEPS)
-    title = f"PPO end to end, {env_id}, {n_envs} environments"
-    name = f"train-{env_id}-{n_envs}"
-    options = {"rounds": 3, "is_rate": True}
-    return Workload(name, title, "step", TRAINING_STEPS, (*contenders, peer), check, **options)
+    return Workload(
+        name=f"train-{env_id}-{n_envs}",
+        title=f"PPO end to end, {env_id}, {n_envs} environments",
+        unit="step",
+        n_units=TRAINING_STEPS,
+        contenders=(*fastpg_contenders(prepare, "native", "jit"), peer),
+        check=check,
+        rounds=3,
+        is_rate=True,
+    )
 
 
 @cache
 def all_workloads() -> tuple[Workload, ...]:
     """Every comparison, in the order of the table."""
     return (
-        ppo_update("PPO minibatch update, 64 samples, obs 4, 2 actions", 4, DISCRETE, 64, 32),
-        ppo_update("PPO minibatch update, 2048 samples, obs 4, 2 actions", 4, DISCRETE, 2048, 4),
-        ppo_update("PPO minibatch update, 64 samples, obs 17, 6 Gaussian actions", 17, GAUSSIAN, 64, 32),
-        ppo_update("PPO minibatch update, 2048 samples, obs 17, 6 Gaussian actions", 17, GAUSSIAN, 2048, 4),
+        ppo_update("PPO minibatch update, 64 samples, obs 4, 2 actions", "cartpole", 64, 32),
+        ppo_update("PPO minibatch update, 2048 samples, obs 4, 2 actions", "cartpole", 2048, 4),
+        ppo_update("PPO minibatch update, 64 samples, obs 17, 6 Gaussian actions", "halfcheetah", 64, 32),
+        ppo_update("PPO minibatch update, 2048 samples, obs 17, 6 Gaussian actions", "halfcheetah", 2048, 4),
         act(1),
         act(8),
         act(1024),
+        predict(),
         gae(2048, 1),
         gae(128, 1024),
         training("CartPole-v1", 8, least_return=40.0),
