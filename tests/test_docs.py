@@ -1,0 +1,179 @@
+"""The documentation tells the truth: its Python runs, its commands, flags, paths, names and links exist.
+
+Training budgets in examples are cut, so that running all of them takes seconds; nothing else is changed.
+"""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import click
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+BLOCK = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+TREE = ("fastpg/", "csrc/", "tests/", "benchmarks/", "docs/", ".ci/")
+SHELL = {"sh", "bash", "console", "shell"}
+KNOWN_TOOLS = {"cd", "git", "cmake", "ruff", "mypy", "clang-format", "source", ".", "tensorboard"}
+
+
+def page_id(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def blocks(path: Path, *languages: str) -> list[str]:
+    return [code for language, code in BLOCK.findall(path.read_text(encoding="utf-8")) if language in languages]
+
+
+def prose(path: Path) -> str:
+    return BLOCK.sub("", path.read_text(encoding="utf-8"))
+
+
+def shell_commands(path: Path) -> Iterator[list[str]]:
+    """Words of every command in the shell blocks; ``&&``, ``|`` and variable assignments separate or disappear."""
+    for block in blocks(path, *SHELL):
+        for line in block.replace("\\\n", " ").splitlines():
+            for command in re.split(r"&&|\|", line.removeprefix("$ ")):
+                words = shlex.split(command, comments=True)
+                while words and re.fullmatch(r"[A-Z_]+=.*", words[0]):
+                    words.pop(0)
+                if words:
+                    yield words
+
+
+@pytest.mark.parametrize("path", [p for p in PAGES if blocks(p, "python")], ids=page_id)
+def test_python_examples_run(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blocks of a page share their names, in order, like cells of a notebook."""
+    monkeypatch.chdir(tmp_path)
+    namespace: dict[str, object] = {"__name__": "__example__"}
+    for code in blocks(path, "python"):
+        short = re.sub(r"\blearn\([\d_]+", "learn(512", code)
+        short = re.sub(r"\bn_steps=[\d_]+", "n_steps=64", short)
+        exec(compile(short, str(path), "exec"), namespace)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_id)
+def test_commands_exist(path: Path) -> None:
+    for words in shell_commands(path):
+        where = f"{page_id(path)}: {' '.join(words)}"
+        if words[0] == "fastpg":
+            check_fastpg_command(words[1:], where)
+        elif words[0] == "pip":
+            check_extras(words, where)
+        elif words[:2] == ["python", "-m"]:
+            module = words[2].replace(".", "/")
+            known = (ROOT / f"{module}.py").is_file() or (ROOT / module).is_dir() or words[2] in {"venv", "pip"}
+            assert known, where
+        elif words[0] in {"pytest", ".ci/run"}:
+            paths = [word for word in words if "/" in word and not word.startswith("-") and "=" not in word]
+            assert all((ROOT / word.split("::")[0]).exists() for word in paths), where
+        else:
+            assert words[0] in KNOWN_TOOLS, where
+
+
+def check_fastpg_command(words: list[str], where: str) -> None:
+    """Every sub-command and flag is known to click."""
+    command, rest = click_command(words, where)
+    used = {word.split("=")[0] for word in rest if word.startswith("--")}
+    unknown = used - flags_of(command) - {"--help", "--version"}
+    assert not unknown, f"{where}: unknown flags {sorted(unknown)}"
+
+
+def click_command(words: list[str], where: str) -> tuple[click.Command, list[str]]:
+    from fastpg.cli.app import app
+
+    command: click.Command = app
+    while isinstance(command, click.Group) and words and not words[0].startswith("-"):
+        child = command.get_command(click.Context(command), words[0])
+        assert child is not None, f"{where}: no command {words[0]}"
+        command, words = child, words[1:]
+    return command, words
+
+
+def flags_of(command: click.Command) -> set[str]:
+    return {flag for parameter in command.params for flag in (*parameter.opts, *parameter.secondary_opts)}
+
+
+def check_extras(words: list[str], where: str) -> None:
+    declared = re.findall(r"^(\w+) = \[", (ROOT / "pyproject.toml").read_text(encoding="utf-8"), re.MULTILINE)
+    for extras in re.findall(r"\[([\w,]+)\]", " ".join(words)):
+        assert set(extras.split(",")) <= set(declared), where
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_id)
+def test_paths_and_names_exist(path: Path) -> None:
+    """In running text: `fastpg/kernels/gae.py` is a file, `fastpg.errors.ConfigError` can be imported."""
+    for text in INLINE.findall(prose(path)):
+        if text.startswith(TREE):
+            pattern = re.sub(r"<\w+>", "*", text.split("::")[0].split(" ")[0]).rstrip("/")
+            assert list(ROOT.glob(pattern)), f"{page_id(path)}: `{text}` does not exist"
+        elif re.fullmatch(r"fastpg(\.\w+)+(\(.*\))?", text):
+            resolve(text.split("(")[0], f"{page_id(path)}: `{text}`")
+
+
+def resolve(dotted: str, where: str) -> None:
+    parts = dotted.split(".")
+    value = importlib.import_module(parts[0])
+    for number, part in enumerate(parts[1:], start=2):
+        if not hasattr(value, part):
+            try:
+                value = importlib.import_module(".".join(parts[:number]))
+            except ImportError:
+                pytest.fail(f"{where} does not exist")
+        else:
+            value = getattr(value, part)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_id)
+def test_links_lead_somewhere(path: Path) -> None:
+    for target in LINK.findall(prose(path)):
+        if "://" in target or target.startswith("mailto:"):
+            continue
+        file, _, anchor = target.partition("#")
+        page = (path.parent / file).resolve() if file else path
+        assert page.exists(), f"{page_id(path)}: link to {target}"
+        if anchor:
+            assert anchor in anchors(page), f"{page_id(path)}: no heading for {target}"
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ +(.+)$", BLOCK.sub("", page.read_text(encoding="utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_notation_has_a_row_for_every_argument_and_log_key() -> None:
+    from fastpg.algorithms.ppo import PPOConfig
+    from fastpg.training.metrics import METRICS
+
+    text = (ROOT / "docs" / "notation.md").read_text(encoding="utf-8")
+    named = set(INLINE.findall(text))
+    arguments = {field.name for field in fields(PPOConfig)}
+    assert not arguments - named, f"docs/notation.md lacks the arguments {sorted(arguments - named)}"
+    assert not {metric.key for metric in METRICS} - named, "docs/notation.md lacks log keys"
+    flags = flags_of(click_command(["train", "ppo"], "fastpg train ppo")[0])
+    unknown = {name for name in named if name.startswith("--")} - flags
+    assert not unknown, f"docs/notation.md names flags that do not exist: {sorted(unknown)}"
+
+
+def test_ppo_page_explains_every_argument() -> None:
+    from fastpg.algorithms.ppo import PPOConfig
+
+    named = set(INLINE.findall((ROOT / "docs" / "algorithms" / "ppo.md").read_text(encoding="utf-8")))
+    missing = {field.name for field in fields(PPOConfig)} - named
+    assert not missing, f"docs/algorithms/ppo.md lacks {sorted(missing)}"
+
+
+def test_readme_starts_with_the_two_commands() -> None:
+    """.ci/run reads them from there."""
+    commands = [" ".join(words) for words in shell_commands(ROOT / "README.md")]
+    assert commands[0] == "pip install ."
+    assert commands[1].startswith("fastpg train ppo CartPole-v1 ")
+    assert commands[2:4] == ["pip install .[test]", "pytest"]
