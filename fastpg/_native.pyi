@@ -4,7 +4,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fastpg.kernels.layout import MLPLayout
+from fastpg.kernels.layout import ActorCriticLayout, HeadLayout, MLPLayout
 
 Array = NDArray[Any]
 
@@ -46,3 +46,86 @@ def mlp_forward(params: Array, inputs: Array, *, layout: MLPLayout, out: Array, 
 def mlp_backward(
     params: Array, inputs: Array, output_gradient: Array, *, layout: MLPLayout, out: Array, n_threads: int
 ) -> None: ...
+def log_prob(head_inputs: Array, log_std: Array, actions: Array, *, head: HeadLayout, out: Array) -> None: ...
+def entropy(head_inputs: Array, log_std: Array, *, head: HeadLayout, out: Array) -> None: ...
+def kl_old_new(
+    old_head_inputs: Array,
+    old_log_std: Array,
+    new_head_inputs: Array,
+    new_log_std: Array,
+    *,
+    head: HeadLayout,
+    out: Array,
+) -> None: ...
+def sample(
+    head_inputs: Array, log_std: Array, *, head: HeadLayout, seed: int, stream: int, step: int, out: Array
+) -> None: ...
+def mode(head_inputs: Array, log_std: Array, *, head: HeadLayout, out: Array) -> None: ...
+def clipped_loss_gradient(
+    params: Array,
+    observations: Array,
+    actions: Array,
+    old_log_probs: Array,
+    advantages: Array,
+    returns: Array,
+    old_values: Array,
+    *,
+    layout: ActorCriticLayout,
+    clip_range: float,
+    clip_range_vf: float | None,
+    vf_coef: float,
+    ent_coef: float,
+    normalize_advantage: bool,
+    out: Array,
+    stats: Array,
+    n_threads: int,
+) -> None: ...
+def ppo_update(
+    params: Array,
+    first_moment: Array,
+    second_moment: Array,
+    observations: Array,
+    actions: Array,
+    old_log_probs: Array,
+    advantages: Array,
+    returns: Array,
+    old_values: Array,
+    *,
+    layout: ActorCriticLayout,
+    n_epochs: int,
+    batch_size: int,
+    clip_range: float,
+    clip_range_vf: float | None,
+    vf_coef: float,
+    ent_coef: float,
+    max_grad_norm: float,
+    normalize_advantage: bool,
+    target_kl: float | None,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    adam_step: int,
+    seed: int,
+    update_index: int,
+    out: tuple[Array, Array, Array],
+    stats: Array,
+    n_threads: int,
+) -> None: ...
+
+class Actor:
+    def set_parameters(self, params: Array) -> None: ...
+    def act(self, t: int, step: int) -> None: ...
+    def act_deterministic(self, t: int) -> None: ...
+
+def bind_actor(
+    observations: Array,
+    actions: Array,
+    log_probs: Array,
+    values: Array,
+    *,
+    layout: ActorCriticLayout,
+    seed: int,
+    stream: int,
+    n_threads: int,
+) -> Actor: ...

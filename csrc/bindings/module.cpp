@@ -30,7 +30,7 @@ void translate_kernel_error(std::exception_ptr pointer) {
 
 }  // namespace
 
-PYBIND11_MODULE(_native, module) {
+PYBIND11_MODULE(_native, module, py::mod_gil_not_used()) {
     module.doc() = "fastpg's kernels in C++. Called through fastpg.kernels, which documents and checks them.";
     py::register_exception_translator(&translate_kernel_error);
     module.def("build_info", &build_info, "Version, compiler, flags and instruction sets of this extension.");
@@ -40,6 +40,9 @@ PYBIND11_MODULE(_native, module) {
     register_fma_peak(module);
     register_gae(module);
     register_mlp(module);
+    register_heads(module);
+    register_ppo(module);
+    register_actor(module);
     register_optimizer(module);
     register_running_moments(module);
 }

@@ -8,6 +8,9 @@ namespace fastpg::bindings {
 void register_philox(pybind11::module_& module);
 void register_fma_peak(pybind11::module_& module);
 void register_gae(pybind11::module_& module);
+void register_heads(pybind11::module_& module);
+void register_ppo(pybind11::module_& module);
+void register_actor(pybind11::module_& module);
 void register_mlp(pybind11::module_& module);
 void register_optimizer(pybind11::module_& module);
 void register_running_moments(pybind11::module_& module);

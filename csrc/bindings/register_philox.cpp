@@ -1,15 +1,10 @@
 // philox: uniform, normal, permutation.
+#include "action_args.hpp"
 #include "array_args.hpp"
 #include "register.hpp"
 
 namespace fastpg::bindings {
 namespace {
-
-PhiloxKey make_key(std::uint64_t seed, std::uint32_t stream, std::uint64_t step) {
-    if (stream >= 1U << 8) throw py::value_error("stream: expected less than 2^8.");
-    if (step >= std::uint64_t{1} << 56) throw py::value_error("step: expected less than 2^56.");
-    return {seed, stream, step};
-}
 
 // Calls pick(table of T) on the rows and columns of `out`.
 template <class Pick>

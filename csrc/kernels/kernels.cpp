@@ -1,10 +1,12 @@
 // The kernels for one instruction set. CMake compiles this file once per instruction set, with FASTPG_ISA naming it
 // (and the namespace of everything inside); dispatch.cpp chooses between the results at run time.
+#include "fastpg/actor.hpp"
 #include "fastpg/adam.hpp"
 #include "fastpg/fma_peak.hpp"
 #include "fastpg/gae.hpp"
 #include "fastpg/mlp.hpp"
 #include "fastpg/philox.hpp"
+#include "fastpg/ppo_update.hpp"
 #include "fastpg/running_moments.hpp"
 
 #define FASTPG_STRING_(x) #x
@@ -23,10 +25,22 @@ constexpr KernelTable<T> make_table() {
     table.gae = gae<T>;
     table.mlp_forward = mlp_forward<T>;
     table.mlp_backward = mlp_backward<T>;
+    table.log_prob = log_prob<T>;
+    table.entropy = entropy<T>;
+    table.kl_old_new = kl_old_new<T>;
+    table.sample = sample<T>;
+    table.mode = mode<T>;
+    table.clipped_loss_gradient = clipped_loss_gradient<T>;
     table.clip_global_norm = clip_global_norm<T>;
     table.adam_step = adam_step<T>;
     table.update_moments = update_moments<T>;
     table.normalize = normalize<T>;
+    table.ppo_update = ppo_update<T>;
+    table.actor_create = actor_create<T>;
+    table.actor_set_parameters = actor_set_parameters<T>;
+    table.actor_act = actor_act<T>;
+    table.actor_act_deterministic = actor_act_deterministic<T>;
+    table.actor_destroy = actor_destroy<T>;
     return table;
 }
 

@@ -200,7 +200,7 @@ struct ActorBuffers {
     Index n_envs;
 };
 
-// An actor is opaque outside of its instruction set.
+// An actor is opaque outside of its instruction set. It keeps pointing to the sizes in the HeadShape it was made with.
 struct ActorHandle;
 
 template <class T>
@@ -222,7 +222,7 @@ struct KernelTable {
     void (*adam_step)(const AdamArgs<T>&);
     double (*update_moments)(const MomentsArgs<T>&, double count, double* out_mean, double* out_variance);
     void (*normalize)(const MomentsArgs<T>&, double epsilon, double clip, T* out);
-    void (*ppo_update)(const ActorCriticShape&, const PpoRule&, const PpoBatch<T>&, const OptimizerArrays<T>&,
+    bool (*ppo_update)(const ActorCriticShape&, const PpoRule&, const PpoBatch<T>&, const OptimizerArrays<T>&,
                        double* stats, const Host&);
     ActorHandle* (*actor_create)(const ActorCriticShape&, const ActorBuffers<T>&, std::uint64_t seed,
                                  std::uint32_t stream);

@@ -14,7 +14,7 @@ namespace FASTPG_ISA {
 
 template <class T, class Function>
 FASTPG_INLINE Vec<T> map_lanes(const Vec<T>& x, Function f) {
-    Vec<T> y;
+    Vec<T> y{};
     for (int i = 0; i < kLanes<T>; ++i) y[i] = f(x[i]);
     return y;
 }

@@ -121,7 +121,7 @@ FASTPG_INLINE double square_root(double x) {
 
 template <class T>
 FASTPG_INLINE Vec<T> square_root(const Vec<T>& x) {
-    Vec<T> y;
+    Vec<T> y{};
 #pragma GCC unroll 16
     for (int i = 0; i < kLanes<T>; ++i) y[i] = square_root(x[i]);
     return y;

@@ -1,0 +1,138 @@
+// clipped_loss and ppo_update.
+#include "action_args.hpp"
+#include "host.hpp"
+#include "register.hpp"
+
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+
+namespace fastpg::bindings {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+// The six arrays of B samples, in the order of every signature.
+struct SampleArrays {
+    const py::array& observations;
+    const py::array& actions;
+    const py::array& old_log_probs;
+    const py::array& advantages;
+    const py::array& returns;
+    const py::array& old_values;
+
+    template <class T>
+    PpoBatch<T> batch(const ActorCriticLayout& layout) const {
+        const Index n = axis_length(observations, "observations", 2, 0);
+        return {input<T>(observations, "observations", {n, layout.policy.n_inputs()}),
+                input_actions<T>(actions, layout.head, {n, layout.head.n_actions()}),
+                input<T>(old_log_probs, "old_log_probs", {n}),
+                input<T>(advantages, "advantages", {n}),
+                input<T>(returns, "returns", {n}),
+                input<T>(old_values, "old_values", {n}),
+                n};
+    }
+};
+
+void clipped_loss_gradient(const py::array& params, const py::array& observations, const py::array& actions,
+                           const py::array& old_log_probs, const py::array& advantages, const py::array& returns,
+                           const py::array& old_values, const py::object& layout, double clip_range,
+                           std::optional<double> clip_range_vf, double vf_coef, double ent_coef,
+                           bool normalize_advantage, const py::array& out, const py::array& stats, int n_threads) {
+    const ActorCriticLayout networks(layout);
+    const SampleArrays sample{observations, actions, old_log_probs, advantages, returns, old_values};
+    const ClippedLossRule rule{clip_range, clip_range_vf.value_or(kInfinity), vf_coef, ent_coef, normalize_advantage};
+    double* to_stats = output<double>(stats, "stats", {kNumLossStats});
+    by_dtype(params, "params", [&](auto tag) {
+        using T = decltype(tag);
+        const PpoBatch<T> batch = sample.batch<T>(networks);
+        const T* from = input<T>(params, "params", {networks.n_params()});
+        T* to = output<T>(out, "out", {networks.n_params()});
+        const auto kernel = kernels<T>().clipped_loss_gradient;
+        const py::gil_scoped_release unlocked;
+        const KernelHost host(n_threads);
+        kernel(networks.shape(), rule, batch, from, to, to_stats, host.host());
+    });
+}
+
+template <class T>
+OptimizerArrays<T> copy_state(const std::array<const py::array*, 3>& from, const std::array<py::array, 3>& to,
+                              Index n) {
+    constexpr const char* kNames[] = {"params", "first_moment", "second_moment"};
+    constexpr const char* kOutNames[] = {"out[0]", "out[1]", "out[2]"};
+    T* pointers[3];
+    for (std::size_t i = 0; i < 3; ++i) {
+        const T* values = input<T>(*from[i], kNames[i], {n});
+        pointers[i] = output<T>(to[i], kOutNames[i], {n});
+        std::copy(values, values + n, pointers[i]);
+    }
+    return {pointers[0], pointers[1], pointers[2]};
+}
+
+void check_counts(const PpoRule& rule, Index n_rows) {
+    const auto require = [](bool condition, const char* message) {
+        if (!condition) throw py::value_error(message);
+    };
+    require(n_rows >= 1 && static_cast<std::uint64_t>(n_rows) < std::uint64_t{1} << 32,
+            "observations: expected at least one and fewer than 2^32 rows.");
+    require(rule.n_epochs >= 1 && rule.n_epochs < 1 << 16, "n_epochs: expected at least 1 and less than 2^16.");
+    require(rule.batch_size >= 1, "batch_size: expected at least 1.");
+    require(rule.adam_step >= 0, "adam_step: expected at least 0.");
+    require(rule.update_index < std::uint64_t{1} << 40, "update_index: expected less than 2^40.");
+}
+
+void ppo_update(const py::array& params, const py::array& first_moment, const py::array& second_moment,
+                const py::array& observations, const py::array& actions, const py::array& old_log_probs,
+                const py::array& advantages, const py::array& returns, const py::array& old_values,
+                const py::object& layout, Index n_epochs, Index batch_size, double clip_range,
+                std::optional<double> clip_range_vf, double vf_coef, double ent_coef, double max_grad_norm,
+                bool normalize_advantage, std::optional<double> target_kl, double learning_rate, double beta1,
+                double beta2, double epsilon, Index adam_step, std::uint64_t seed, std::uint64_t update_index,
+                const std::array<py::array, 3>& out, const py::array& stats, int n_threads) {
+    const ActorCriticLayout networks(layout);
+    const SampleArrays sample{observations, actions, old_log_probs, advantages, returns, old_values};
+    const PpoRule rule{{clip_range, clip_range_vf.value_or(kInfinity), vf_coef, ent_coef, normalize_advantage},
+                       {learning_rate, beta1, beta2, epsilon},
+                       n_epochs,
+                       batch_size,
+                       max_grad_norm,
+                       target_kl.value_or(kInfinity),
+                       adam_step,
+                       seed,
+                       update_index};
+    double* to_stats = output<double>(stats, "stats", {kNumPpoStats});
+    by_dtype(params, "params", [&](auto tag) {
+        using T = decltype(tag);
+        const PpoBatch<T> batch = sample.batch<T>(networks);
+        check_counts(rule, batch.n_rows);
+        const OptimizerArrays<T> state =
+            copy_state<T>({&params, &first_moment, &second_moment}, out, networks.n_params());
+        const auto kernel = kernels<T>().ppo_update;
+        bool is_finished = false;
+        {
+            const py::gil_scoped_release unlocked;
+            const KernelHost host(n_threads);
+            is_finished = kernel(networks.shape(), rule, batch, state, to_stats, host.host());
+        }
+        if (!is_finished) throw py::error_already_set();
+    });
+}
+
+}  // namespace
+
+void register_ppo(py::module_& module) {
+    using namespace py::literals;
+    module.def("clipped_loss_gradient", &clipped_loss_gradient, "params"_a, "observations"_a, "actions"_a,
+               "old_log_probs"_a, "advantages"_a, "returns"_a, "old_values"_a, py::kw_only(), "layout"_a,
+               "clip_range"_a, "clip_range_vf"_a, "vf_coef"_a, "ent_coef"_a, "normalize_advantage"_a, "out"_a,
+               "stats"_a, "n_threads"_a);
+    module.def("ppo_update", &ppo_update, "params"_a, "first_moment"_a, "second_moment"_a, "observations"_a,
+               "actions"_a, "old_log_probs"_a, "advantages"_a, "returns"_a, "old_values"_a, py::kw_only(), "layout"_a,
+               "n_epochs"_a, "batch_size"_a, "clip_range"_a, "clip_range_vf"_a, "vf_coef"_a, "ent_coef"_a,
+               "max_grad_norm"_a, "normalize_advantage"_a, "target_kl"_a, "learning_rate"_a, "beta1"_a, "beta2"_a,
+               "epsilon"_a, "adam_step"_a, "seed"_a, "update_index"_a, "out"_a, "stats"_a, "n_threads"_a);
+}
+
+}  // namespace fastpg::bindings

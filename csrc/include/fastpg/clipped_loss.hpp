@@ -1,0 +1,290 @@
+// PPO's clipped loss and its gradient (Schulman et al. 2017, arXiv:1707.06347, eqs. 7 and 9):
+//   loss = -mean(min(r A, clip(r, 1 - c, 1 + c) A)) + ent_coef * (-mean entropy) + vf_coef * mean((returns - v)^2)
+// with r = exp(log pi - old log pi); with value clipping v = old_v + clip(V - old_v, -c_v, c_v), without a maximum.
+// A min with equal sides has one derivative: both sides are equal only where both have the same.
+//
+// Policy and value network share nothing: each half can run on a thread of its own.
+#pragma once
+
+#include "fastpg/adam.hpp"
+#include "fastpg/heads.hpp"
+
+namespace fastpg {
+namespace FASTPG_ISA {
+
+// One network in packed form with everything that training it needs. `n_extra` parameters (log_std) follow the network.
+template <class T>
+struct Network {
+    Network(const MlpShape& shape, Index n_extra_params, Index max_rows)
+        : plan(shape),
+          tile(plan, max_rows),
+          n_extra(n_extra_params),
+          size(plan.packed_size() + round_up(n_extra_params, kPanel)),
+          params(size),
+          gradient(size) {}
+
+    Index dense_size() const {
+        return plan.dense_size() + n_extra;
+    }
+    T* extra_params() {
+        return params.data() + plan.packed_size();
+    }
+    T* extra_gradient() {
+        return gradient.data() + plan.packed_size();
+    }
+
+    void pack(const T* dense, T* packed) const {
+        plan.pack(dense, packed);
+        copy(dense + plan.dense_size(), n_extra, packed + plan.packed_size());
+    }
+
+    void unpack(const T* packed, T* dense) const {
+        plan.unpack(packed, dense);
+        copy(packed + plan.packed_size(), n_extra, dense + plan.dense_size());
+    }
+
+    void set_params(const T* dense) {
+        pack(dense, params.data());
+        tile.prepare_backward(params.data());
+    }
+
+    MlpPlan plan;
+    MlpTile<T> tile;
+    Index n_extra;
+    Index size;  // of the packed parameters
+    Buffer<T> params;
+    Buffer<T> gradient;
+};
+
+// A minibatch: rows index[0 .. n) of the batch, or all of it if index is null.
+struct Minibatch {
+    const std::int64_t* index;
+    Index n_rows;
+
+    Index row(Index i) const {
+        return index != nullptr ? static_cast<Index>(index[i]) : i;
+    }
+    const std::int64_t* rows_from(Index first) const {
+        return index != nullptr ? index + first : nullptr;
+    }
+};
+
+// out[i] = values[row i] for the rows first ... first + n, and 0 up to the next multiple of 16.
+template <class T>
+inline void gather(const T* values, const Minibatch& batch, Index first, Index n, T* out) {
+    for (Index i = 0; i < n; ++i) out[i] = values[batch.row(first + i)];
+    set_zero(out + n, round_up(n, kPanel) - n);
+}
+
+// (A - mean) / (std + 1e-8) in place, std with divisor n - 1; n > 1. `x` is padded with zeros to a multiple of 16.
+template <class T>
+inline void standardize(T* x, Index n) {
+    constexpr T kGuard = static_cast<T>(1e-8);
+    const Index padded = round_up(n, kPanel);
+    const T mean = sum_terms<T>(padded, [x](Index i) { return load(x + i); }) / static_cast<T>(n);
+    for (Index i = 0; i < n; ++i) x[i] -= mean;
+    const T squares = sum_terms<T>(padded, [x](Index i) { return load(x + i) * load(x + i); });
+    const T scale = square_root(squares / static_cast<T>(n - 1)) + kGuard;
+    for (Index i = 0; i < n; ++i) x[i] /= scale;
+}
+
+struct PolicySums {
+    double surrogate = 0;  // of min(r A, clip(r) A)
+    double entropy = 0;
+    double kl = 0;  // of (r - 1) - log r
+    double clipped = 0;
+};
+
+template <class T>
+class PolicyLoss {
+public:
+    PolicyLoss(const ActorCriticShape& shape, Index max_rows)
+        : network_(shape.policy, shape.head.kind == HeadKind::kGaussian ? shape.head.n_actions : 0, max_rows),
+          head_(shape.head, network_.tile.capacity()),
+          advantages_(max_rows),
+          old_log_probs_(kTileRows),
+          weights_(kTileRows) {
+        for (Buffer<T>& terms : terms_) terms.reset(kTileRows);
+        head_.bind(network_.tile.outputs(), network_.tile.output_gradient(), network_.extra_params());
+    }
+
+    Network<T>& network() {
+        return network_;
+    }
+
+    // Gradient of the policy and entropy terms of the loss into network().gradient; returns the sums over the
+    // minibatch.
+    PolicySums compute(const PpoBatch<T>& batch, const Minibatch& rows, const ClippedLossRule& rule) {
+        PolicySums sums;
+        set_zero(network_.gradient.data(), network_.size);
+        gather(batch.advantages, rows, 0, rows.n_rows, advantages_.data());
+        if (rule.normalize_advantage && rows.n_rows > 1) standardize(advantages_.data(), rows.n_rows);
+        for_each_tile(rows.n_rows, [&](Index first, Index n) { add_tile(batch, rows, rule, first, n, sums); });
+        return sums;
+    }
+
+private:
+    enum Term { kSurrogate, kEntropy, kKl, kClipped, kNumTerms };
+
+    void add_tile(const PpoBatch<T>& batch, const Minibatch& rows, const ClippedLossRule& rule, Index first, Index n,
+                  PolicySums& sums) {
+        network_.tile.load_inputs(batch.observations, rows.rows_from(first), first, n);
+        network_.tile.forward(network_.params.data(), n);
+        head_.load_actions(batch.actions, rows.rows_from(first), first, n);
+        head_.evaluate(n);
+        gather(batch.old_log_probs, rows, first, n, old_log_probs_.data());
+        const double scale = -1.0 / static_cast<double>(rows.n_rows);
+        clip_ratios(advantages_.data() + first, static_cast<T>(rule.clip_range), static_cast<T>(scale), n);
+        add_terms(n, sums);
+        head_.differentiate(weights_.data(), static_cast<T>(rule.ent_coef * scale), n);
+        head_.add_log_std_gradient(n, network_.extra_gradient());
+        network_.tile.backward(network_.params.data(), n, network_.gradient.data());
+    }
+
+    // weights <- derivative of the loss by the log-probability; terms <- what the statistics sum.
+    void clip_ratios(const T* advantages, T clip_range, T scale, Index n) {
+        const Vec<T> lowest = splat(1 - clip_range), highest = splat(1 + clip_range);
+        for (Index i = 0; i < n; i += kLanes<T>) {
+            const Vec<T> log_ratio = load(head_.log_prob() + i) - load(old_log_probs_.data() + i);
+            const Vec<T> ratio = vec_exp<T>(log_ratio);
+            const Vec<T> advantage = load(advantages + i);
+            const Vec<T> clipped = at_least<T>(at_most<T>(ratio, highest), lowest);
+            const Vec<T> plain_term = ratio * advantage;
+            const IntVec<T> is_flat = ((advantage > 0) & (ratio > highest)) | ((advantage < 0) & (ratio < lowest));
+            store(weights_.data() + i, select<T>(is_flat, Vec<T>{}, scale * plain_term));
+            store(terms_[kSurrogate].data() + i, at_most<T>(plain_term, clipped * advantage));
+            store(terms_[kEntropy].data() + i, load(head_.entropy() + i));
+            store(terms_[kKl].data() + i, (ratio - 1) - log_ratio);
+            const IntVec<T> is_clipped = absolute<T>(ratio - 1) > clip_range;
+            store(terms_[kClipped].data() + i, select<T>(is_clipped, splat<T>(1), Vec<T>{}));
+        }
+    }
+
+    void add_terms(Index n, PolicySums& sums) {
+        T totals[kNumTerms];
+        for (int t = 0; t < kNumTerms; ++t) {
+            T* terms = terms_[t].data();
+            set_zero(terms + n, round_up(n, kPanel) - n);
+            totals[t] = sum_terms<T>(round_up(n, kPanel), [terms](Index i) { return load(terms + i); });
+        }
+        sums.surrogate += static_cast<double>(totals[kSurrogate]);
+        sums.entropy += static_cast<double>(totals[kEntropy]);
+        sums.kl += static_cast<double>(totals[kKl]);
+        sums.clipped += static_cast<double>(totals[kClipped]);
+    }
+
+    Network<T> network_;
+    HeadTile<T> head_;
+    Buffer<T> advantages_;
+    Buffer<T> old_log_probs_;
+    Buffer<T> weights_;
+    Buffer<T> terms_[kNumTerms];
+};
+
+template <class T>
+class ValueLoss {
+public:
+    ValueLoss(const ActorCriticShape& shape, Index max_rows)
+        : network_(shape.value, 0, max_rows), old_values_(kTileRows), returns_(kTileRows), terms_(kTileRows) {}
+
+    Network<T>& network() {
+        return network_;
+    }
+
+    // Gradient of vf_coef * mean squared error into network().gradient; returns the sum of squared errors.
+    double compute(const PpoBatch<T>& batch, const Minibatch& rows, const ClippedLossRule& rule) {
+        double sum = 0;
+        set_zero(network_.gradient.data(), network_.size);
+        for_each_tile(rows.n_rows, [&](Index first, Index n) {
+            network_.tile.load_inputs(batch.observations, rows.rows_from(first), first, n);
+            network_.tile.forward(network_.params.data(), n);
+            gather(batch.returns, rows, first, n, returns_.data());
+            gather(batch.old_values, rows, first, n, old_values_.data());
+            const double scale = 2.0 * rule.vf_coef / static_cast<double>(rows.n_rows);
+            square_errors(static_cast<T>(rule.clip_range_vf), static_cast<T>(scale), n);
+            sum += static_cast<double>(add_terms(n));
+            network_.tile.backward(network_.params.data(), n, network_.gradient.data());
+        });
+        return sum;
+    }
+
+private:
+    void square_errors(T clip_range, T scale, Index n) {
+        const bool is_clipping = clip_range <= __DBL_MAX__;
+        for (Index i = 0; i < n; i += kLanes<T>) {
+            Vec<T> value = load(network_.tile.outputs() + i);
+            IntVec<T> is_flat{};
+            if (is_clipping) {
+                const Vec<T> old_value = load(old_values_.data() + i);
+                const Vec<T> change = value - old_value;
+                is_flat = absolute<T>(change) > clip_range;
+                value = old_value + at_least<T>(at_most<T>(change, splat(clip_range)), splat(-clip_range));
+            }
+            const Vec<T> error = value - load(returns_.data() + i);
+            store(terms_.data() + i, error * error);
+            store(network_.tile.output_gradient() + i, select<T>(is_flat, Vec<T>{}, scale * error));
+        }
+    }
+
+    T add_terms(Index n) {
+        T* terms = terms_.data();
+        const Index padded = round_up(n, kPanel);
+        set_zero(terms + n, padded - n);
+        set_zero(network_.tile.output_gradient() + n, padded - n);
+        return sum_terms<T>(padded, [terms](Index i) { return load(terms + i); });
+    }
+
+    Network<T> network_;
+    Buffer<T> old_values_;
+    Buffer<T> returns_;
+    Buffer<T> terms_;
+};
+
+// The statistics of one minibatch out of its sums.
+inline void loss_stats(const PolicySums& policy, double squared_error, const ClippedLossRule& rule, Index n_rows,
+                       double* stats) {
+    const double scale = 1.0 / static_cast<double>(n_rows);
+    stats[kPolicyGradientLoss] = -policy.surrogate * scale;
+    stats[kValueLoss] = squared_error * scale;
+    stats[kEntropyLoss] = -policy.entropy * scale;
+    stats[kApproxKl] = policy.kl * scale;
+    stats[kClipFraction] = policy.clipped * scale;
+    stats[kLoss] = stats[kPolicyGradientLoss] + rule.ent_coef * stats[kEntropyLoss] + rule.vf_coef * stats[kValueLoss];
+}
+
+template <class T>
+void clipped_loss_gradient(const ActorCriticShape& shape, const ClippedLossRule& rule, const PpoBatch<T>& batch,
+                           const T* params, T* gradient, double* stats, const Host& host) {
+    check_actions(shape.head, batch.actions.discrete, batch.n_rows);
+    struct Work {
+        PolicyLoss<T> policy;
+        ValueLoss<T> value;
+        const PpoBatch<T>& batch;
+        const ClippedLossRule& rule;
+        PolicySums policy_sums;
+        double squared_error;
+    };
+    Work work{PolicyLoss<T>(shape, batch.n_rows), ValueLoss<T>(shape, batch.n_rows), batch, rule, {}, 0.0};
+    const Index value_at = work.policy.network().dense_size();
+    work.policy.network().set_params(params);
+    work.value.network().set_params(params + value_at);
+    host.run(
+        2,
+        [](void* context, int index) {
+            Work& w = *static_cast<Work*>(context);
+            const Minibatch all{nullptr, w.batch.n_rows};
+            if (index == 0) {
+                w.policy_sums = w.policy.compute(w.batch, all, w.rule);
+            } else {
+                w.squared_error = w.value.compute(w.batch, all, w.rule);
+            }
+        },
+        &work);
+    work.policy.network().unpack(work.policy.network().gradient.data(), gradient);
+    work.value.network().unpack(work.value.network().gradient.data(), gradient + value_at);
+    for (int i = 0; i < kNumLossStats; ++i) stats[i] = 0.0;
+    if (batch.n_rows > 0) loss_stats(work.policy_sums, work.squared_error, rule, batch.n_rows, stats);
+}
+
+}  // namespace FASTPG_ISA
+}  // namespace fastpg
