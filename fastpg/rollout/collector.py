@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, NoReturn
 
+import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,6 +37,8 @@ from fastpg.types import Rollout
 
 Array = NDArray[Any]
 OnStep = Callable[[Mapping[str, Any]], bool]
+
+PENDING_TIMEOUT_S = 10.0  # for workers to finish what an interrupt cut short
 
 _BOOL = np.dtype(np.bool_)
 _OLD_API = "is this the old Gym API? Fix: give a gymnasium.vector.VectorEnv of Gymnasium >= 1.0."
@@ -190,7 +193,7 @@ class Collector:
         if seed is None and not self._is_seeded:
             seed = self._first_seed()
         try:
-            result = self._call_env(self.env.reset, seed=seed)
+            result = self._call_env(self._reset_env, seed=seed)
             if not (isinstance(result, tuple) and len(result) == 2):
                 raise EnvDataError(f"reset: expected (observations, infos), got {type(result).__name__}; {_OLD_API}")
             self.encoder.encode(result[0], self._observations[0])
@@ -471,6 +474,14 @@ class Collector:
             return self._seed
         return int(np.random.SeedSequence((self._seed, self.action_step)).generate_state(1)[0])
 
+    def _reset_env(self, *, seed: int | None) -> Any:
+        """Reset; workers that an interrupt left in the middle of a call finish it first."""
+        try:
+            return self.env.reset(seed=seed)
+        except gym.error.AlreadyPendingCallError as error:
+            getattr(self.env.unwrapped, f"{error.name}_wait")(timeout=PENDING_TIMEOUT_S)
+            return self.env.reset(seed=seed)
+
     def _call_env(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         try:
             return method(*args, **kwargs)
@@ -478,7 +489,9 @@ class Collector:
             raise
         except Exception as error:
             text = f"{type(error).__name__}: {error}" if str(error) else repr(error)
-            raise EnvError(f"{method.__name__}() of {self.env} raised {text}.") from error
+            has_died = isinstance(error, EOFError | ConnectionError)
+            remedy = " Fix: a worker process has died; look for a crash or for too little memory." if has_died else ""
+            raise EnvError(f"{method.__name__.strip('_')}() of {self.env} raised {text}.{remedy}") from error
 
     def _where(self, index: int) -> str:
         episode_step = int(self.action_step + 1 - self._episode_starts[index])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -337,6 +339,39 @@ def test_interrupt_in_an_environment_leaves_everything_as_before():
     with pytest.raises(KeyboardInterrupt):
         collector.collect()
     assert collector.state_dict() == state
+
+
+class Interrupted(gym.vector.AsyncVectorEnv):
+    """Is interrupted once while its workers are at work."""
+
+    interrupts_at = 5
+
+    def step_wait(self, timeout=None):
+        self.interrupts_at -= 1
+        if self.interrupts_at == 0:
+            raise KeyboardInterrupt
+        return super().step_wait(timeout=timeout)
+
+
+def test_workers_that_an_interrupt_caught_finish_their_step():
+    env = Interrupted(scripted_fns(2))
+    collector = collector_for(env, n_steps=8)
+    with pytest.raises(KeyboardInterrupt):
+        collector.collect()
+    assert collector.collect() is not None
+    collector.close()
+
+
+@pytest.mark.filterwarnings("ignore:.*Calling `close` while waiting:UserWarning")  # from Gymnasium's close
+def test_a_worker_that_dies_is_an_environment_error():
+    class Dying(ScriptedEnv):
+        def step(self, action):
+            os._exit(3)
+
+    env = gym.vector.AsyncVectorEnv([ScriptedEnv, Dying])
+    with pytest.raises(EnvError, match=r"step\(\) of AsyncVectorEnv\(num_envs=2\) raised \w+.*Fix: a worker .* died"):
+        collector_for(env).collect()
+    env.close(terminate=True)
 
 
 def test_bad_observation_at_reset():
