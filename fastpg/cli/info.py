@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+from dataclasses import asdict
 from importlib import metadata
 from typing import Any
 
@@ -59,7 +60,7 @@ def describe_backend(name: str) -> dict[str, Any]:
     if reason is None:
         try:
             found = backends.which(name)
-            return {"available": True, "isa": found.isa, "compiler": found.compiler, "flags": found.flags}
+            return {"available": True} | {key: value for key, value in asdict(found).items() if key != "name"}
         except ConfigError as error:
             reason = str(error)
     return {"available": False, "reason": reason}
@@ -84,8 +85,8 @@ def _print(report: dict[str, Any]) -> None:
         mark = "  (default)" if name == report["backend"] else ""
         if backend["available"]:
             table.add_row(f"{name} kernels", Text(f"{backend['isa']}; {backend['compiler']}{mark}"))
-            if backend["flags"]:
-                table.add_row("", Text(backend["flags"], style="dim"))
+            for detail in filter(None, (backend["flags"], backend["note"])):
+                table.add_row("", Text(detail, style="dim"))
         else:
             table.add_row(f"{name} kernels", Text(f"not available: {backend['reason']}", style="yellow"))
     table.add_row("threads", f"{report['n_threads']} (cores that this process may use)")

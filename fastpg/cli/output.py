@@ -43,10 +43,11 @@ def evaluation_text(result: EvaluationResult) -> str:
 
 
 def backend_text(backend: str | None, n_threads: int) -> str:
-    """The kernels in use: ``native kernels (avx2, GCC 12.2), 2 threads``."""
+    """The kernels in use: ``native kernels (avx2; GCC 12.2), 2 threads``, and what one should know of them."""
     info = backends.which(backend)
     threads = "1 thread" if n_threads == 1 else f"{n_threads} threads"
-    return f"{info.name} kernels ({info.isa}; {info.compiler}), {threads}"
+    note = f"; {info.note}" if info.note else ""
+    return f"{info.name} kernels ({info.isa}; {info.compiler}), {threads}{note}"
 
 
 def why_not_fastest(backend: str | None) -> str | None:

@@ -57,12 +57,14 @@ class BackendInfo:
         isa: instruction set that the kernels use, as the implementation names it.
         compiler: what compiled them, with its version.
         flags: compiler flags, or the options of the just-in-time compiler.
+        note: what a user should know before the first call; usually empty.
     """
 
     name: str
     isa: str
     compiler: str
     flags: str
+    note: str = ""
 
 
 @cache

@@ -15,7 +15,7 @@ import numpy as np
 from gymnasium.envs.registration import EnvSpec
 from numpy.typing import NDArray
 
-from fastpg.errors import ConfigError
+from fastpg.errors import ConfigError, EnvDataError
 from fastpg.rollout.autoreset import AutoresetMode, autoreset_mode_of
 from fastpg.rollout.envs import make_vector_env
 from fastpg.rollout.final_info import successes
@@ -167,7 +167,17 @@ class _Episodes:
         counts: NDArray[np.bool_],
         is_success: Callable[[int], bool | None],
     ) -> None:
-        """Take one step of all environments; those without ``counts`` only reset."""
+        """Take one step of all environments; those without ``counts`` only reset.
+
+        Raises:
+            EnvDataError: a reward is NaN or infinite.
+        """
+        if not np.isfinite(rewards[counts]).all():
+            bad = int(np.flatnonzero(counts & ~np.isfinite(rewards))[0])
+            raise EnvDataError(
+                f"reward is {rewards[bad]}: expected a finite number — env {bad} of {len(rewards)}, episode step "
+                f"{self._length[bad] + 1}. Fix: correct the environment's reward."
+            )
         self._return[counts] += rewards[counts]
         self._length[counts] += 1
         for index in np.flatnonzero(ended):

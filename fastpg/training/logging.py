@@ -15,6 +15,7 @@ import time
 import warnings
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -233,7 +234,8 @@ class _LineFile:
             while data:
                 data = data[self._file.write(data) :]
         except OSError:
-            self._file.truncate(start)
+            with suppress(OSError):
+                self._file.truncate(start)
             raise
 
     def clear(self) -> None:
@@ -260,7 +262,7 @@ class CSVSink(Sink):
         self._known = frozenset(self._columns)
         self._file = _LineFile(self._path, append=bool(rows))
         if not rows:
-            self._file.write(_csv_line(self._columns))
+            self._write_header()
 
     def write(self, values: Mapping[str, Value], step: int) -> None:
         """Append one row; a key without a column gets one, empty in the earlier rows."""
@@ -273,6 +275,13 @@ class CSVSink(Sink):
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def _write_header(self) -> None:
+        try:
+            self._file.write(_csv_line(self._columns))
+        except OSError:
+            self._file.close()
+            raise
 
     def _add_columns(self, keys: list[str]) -> None:
         rows = self._read_rows()[1:]

@@ -6,7 +6,7 @@ import gymnasium as gym
 import numpy as np
 import pytest
 
-from fastpg.errors import ConfigError, EnvError
+from fastpg.errors import ConfigError, EnvDataError, EnvError
 from fastpg.training.evaluation import EvaluationResult, evaluate
 from fastpg.training.models import PPO
 from tests.envs import SCRIPT, Episode, ScriptedEnv, scripted_fns
@@ -121,6 +121,12 @@ def test_bad_n_episodes(n_episodes):
 def test_unknown_environment():
     with pytest.raises(ConfigError, match="CartPole-v99"):
         evaluate(Player(), "CartPole-v99")
+
+
+def test_a_reward_that_is_no_number(monkeypatch):
+    monkeypatch.setattr(ScriptedEnv, "step", lambda self, action: (self._observation(), float("nan"), False, False, {}))
+    with pytest.raises(EnvDataError, match=r"reward is nan: .*env 0 of 2, episode step 1"):
+        evaluate(Player(), partial(ScriptedEnv), n_episodes=2)
 
 
 def test_environment_that_raises_is_closed(monkeypatch):

@@ -2,9 +2,11 @@
 
 import csv
 import errno
+import gc
 import io
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -165,6 +167,13 @@ def test_full_disk_warns_once_and_leaves_whole_lines(tmp_path, monkeypatch):
         dump(4)
         assert len(logger.sinks[1].dumps) == 4
     assert [row["time/iterations"] for row in rows(tmp_path / "metrics.csv")] == ["1", "4"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+def test_a_disk_that_is_full_from_the_start_is_an_error():
+    with pytest.raises(OSError, match="No space left"):
+        CSVSink("/dev/full")
+    gc.collect()  # an open file would be a ResourceWarning here
 
 
 # --- console -------------------------------------------------------------------------------------------------------

@@ -19,6 +19,11 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 #: Opt-in: an installation may be read-only, and a cache that cannot be written is an error in Numba.
 _USE_CACHE = os.environ.get("FASTPG_JIT_CACHE", "0") == "1"
+_NOTE = (
+    "kernels are loaded from Numba's cache, or compiled and kept there"
+    if _USE_CACHE
+    else "kernels are compiled at their first call, which takes some seconds; FASTPG_JIT_CACHE=1 keeps them"
+)
 #: ``contract`` alone: a * b + c may become one fused multiply-add. Nothing is reordered; NaN and infinity keep their
 #: meaning.
 _FAST_MATH = {"contract"}
@@ -63,4 +68,5 @@ def build_info() -> dict[str, str]:
         "isa": str(llvmlite.binding.get_host_cpu_name()),
         "compiler": f"Numba {numba.__version__}, LLVM {llvm}",
         "flags": f"fastmath={sorted(_FAST_MATH)}, cache={_USE_CACHE}",
+        "note": _NOTE,
     }
