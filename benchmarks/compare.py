@@ -4,7 +4,7 @@
     python -m benchmarks.compare ppo_update act    # workloads whose name contains one of these
 
 Each figure is the median over repeated calls, after one call that is checked against fastpg's float64 reference and not
-timed. Contenders of a workload run one after the other, so that they see the same machine.
+timed. The contenders of a workload take turns, so that they see the same machine.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from benchmarks import machine, workloads  # noqa: E402
 
 def measure(workload: harness.Workload) -> dict[str, float]:
     """Contender -> seconds per unit of work; those who cannot run here are left out."""
-    results = {}
+    runs = {}
     for contender in workload.contenders:
         reason = contender.missing()
-        if reason is not None:
+        if reason is None:
+            runs[contender.name] = contender.prepare()
+            workload.check(runs[contender.name]())
+        else:
             print(f"{workload.name}: without {contender.name}: {reason}", file=sys.stderr)
-            continue
-        run = contender.prepare()
-        workload.check(run())
-        results[contender.name] = harness.seconds_per_call(run, rounds=workload.rounds) / workload.n_units
-    return results
+    times = harness.seconds_per_call(runs, rounds=workload.rounds)
+    return {name: seconds / workload.n_units for name, seconds in times.items()}
 
 
 def table(measured: list[tuple[harness.Workload, dict[str, float]]]) -> str:
@@ -48,7 +48,8 @@ def _cell(workload: harness.Workload, seconds: float | None, first: float) -> st
     if seconds is None:
         return ""
     text = f"{1 / seconds:,.0f} {workload.unit}s/s" if workload.is_rate else _duration(seconds)
-    return text if seconds == first else f"{text} ({seconds / first:.3g}x)"
+    ratio = seconds / first
+    return text if seconds == first else f"{text} ({ratio:,.0f}x)" if ratio >= 99.5 else f"{text} ({ratio:.3g}x)"
 
 
 def _duration(seconds: float) -> str:

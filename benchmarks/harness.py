@@ -6,7 +6,7 @@ import importlib.util
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,15 +85,25 @@ def pin_to_one_core() -> int | None:
     return core
 
 
-def seconds_per_call(run: Run, *, rounds: int = 0, budget_s: float = 1.0) -> float:
-    """Median time of a call: ``rounds`` single calls, or, for 0, as many batches of calls as fit in ``budget_s``."""
-    if rounds:
-        return statistics.median(_time_calls(run, 1) for _ in range(rounds))
+def seconds_per_call(runs: Mapping[str, Run], *, rounds: int = 0) -> dict[str, float]:
+    """Median time of a call of each of ``runs``, which take turns, so that all see the same moods of the machine.
+
+    ``rounds`` counts single calls of each; 0 means 25 turns of a few hundredths of a second.
+    """
+    n_calls = {name: 1 if rounds else _calls_within(run, 0.03) for name, run in runs.items()}
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(rounds or 25):
+        for name, run in runs.items():
+            times[name].append(_time_calls(run, n_calls[name]) / n_calls[name])
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def _calls_within(run: Run, seconds: float) -> int:
+    """How many calls of ``run`` take about ``seconds``, at least one."""
     n_calls = 1
-    while (elapsed := _time_calls(run, n_calls)) < 0.01:
+    while (elapsed := _time_calls(run, n_calls)) < seconds / 4:
         n_calls *= 4
-    n_batches = max(5, min(200, int(budget_s / elapsed)))
-    return statistics.median(_time_calls(run, n_calls) for _ in range(n_batches)) / n_calls
+    return max(1, round(n_calls * seconds / elapsed))
 
 
 def _time_calls(run: Run, n_calls: int) -> float:
