@@ -42,7 +42,7 @@ def argument(default: Any, check: Check, help: str, *, source: str = "stable-bas
     return field(default=default, metadata={"check": check, "help": help, "source": source})
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Integer:
     """An integer in [minimum, maximum]; NumPy integers count, bools and floats do not."""
 
@@ -62,7 +62,7 @@ class Integer:
         return number
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Real:
     """A real number in an interval; the lower end is excluded with ``is_above``."""
 
@@ -93,7 +93,6 @@ class Real:
         return kind
 
 
-@dataclass(frozen=True)
 class Scheduled:
     """A number > 0, text such as ``lin_1e-3``, or a function of the remaining progress that starts with a number."""
 
@@ -123,7 +122,7 @@ class Scheduled:
         return value  # type: ignore[no-any-return]  # callable(value) narrows to a callable of unknown result
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Optional:
     """None, or what ``check`` accepts."""
 
@@ -139,7 +138,6 @@ class Optional:
             raise Rejected(f"None or {rejected}") from rejected
 
 
-@dataclass(frozen=True)
 class Flag:
     """True or False."""
 
@@ -150,7 +148,6 @@ class Flag:
         return bool(value)
 
 
-@dataclass(frozen=True)
 class Text:
     """A string, or an object whose ``str`` is meant (a path)."""
 
@@ -161,7 +158,7 @@ class Text:
         return str(value)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Choice:
     """One of ``choices``, compared without case and underscores; an enum member counts by its value.
 
@@ -182,7 +179,7 @@ class Choice:
         raise Rejected(f"one of {', '.join(map(repr, self.choices))}{self.advice}")
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Keywords:
     """A mapping with the names in ``checks``; ``unsupported`` maps further known names to what to do instead."""
 

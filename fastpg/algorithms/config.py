@@ -56,7 +56,6 @@ _NOT_APPLICABLE = {
 }
 
 
-@dataclass(frozen=True)
 class Normalize:
     """False, True, or a dict of options of the normaliser."""
 
@@ -70,7 +69,6 @@ class Normalize:
             raise Rejected(f"{rejected}, or a dict with keys among {', '.join(NORMALIZER_OPTIONS.checks)}") from None
 
 
-@dataclass(frozen=True)
 class KeywordArguments:
     """Any mapping with string keys."""
 
@@ -81,7 +79,7 @@ class KeywordArguments:
         return dict(value)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class NotYet:
     """Only False: the feature does not exist yet."""
 
@@ -263,7 +261,8 @@ def _encode(value: Any) -> Any:
 
 def _stand_in(name: str, spec: Field[Any], description: str) -> Any:
     """What takes the place of the Python object that was argument ``name`` when the configuration was saved."""
-    if spec.metadata["check"] in (Scheduled(), Optional(Scheduled())):
+    check = spec.metadata["check"]
+    if isinstance(check.check if isinstance(check, Optional) else check, Scheduled):
         return LostSchedule(name, description)
     warnings.warn(
         f"{name} held Python objects ({description}), which are not saved; its default is used. "

@@ -18,7 +18,6 @@ MAX_LAYER_SIZE = 65536
 _layer_size = Integer(1, MAX_LAYER_SIZE)
 
 
-@dataclass(frozen=True)
 class Layers:
     """Hidden layer sizes: a list for both networks, or ``dict(pi=[...], vf=[...])``; empty means linear."""
 
@@ -39,7 +38,7 @@ class Layers:
             raise Rejected(f"layer sizes that are integers in [1, {MAX_LAYER_SIZE}]") from None
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class ByName:
     """One of ``names``, given as a string or as a class with that name, without regard to case."""
 
@@ -54,7 +53,6 @@ class ByName:
         return name
 
 
-@dataclass(frozen=True)
 class Betas:
     """The two decay rates of Adam, each in [0, 1)."""
 
