@@ -1,5 +1,7 @@
 """``fastpg.load`` finds the class by the file, and says what is wrong with a file that does not fit."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,8 @@ from fastpg.errors import CheckpointError, ConfigError
 from fastpg.training.checkpoint import save_checkpoint
 from fastpg.training.loading import ALGORITHMS, model_class
 from fastpg.training.run_directory import MODEL
+
+DATA = Path(__file__).parent.parent / "data"
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +83,21 @@ def test_every_algorithm_has_a_class():
         assert model_class(name.lower()).config_class.algorithm == name
     with pytest.raises(ConfigError, match="algorithm: expected one of PPO"):
         model_class("sac")
+
+
+@pytest.mark.parametrize("path", sorted(DATA.glob("checkpoint-*.fastpg")), ids=lambda path: path.stem)
+def test_checkpoints_of_every_version_are_loaded_for_ever(path):
+    model = fastpg.load(path, "CartPole-v1", backend="reference")
+    assert model.num_timesteps == 128
+    assert model.config.learning_rate == fastpg.LinearSchedule(1e-3)
+    actions, _ = model.predict(np.linspace(-0.2, 0.2, 40, dtype=np.float32).reshape(10, 4), deterministic=True)
+    assert set(actions) <= {0, 1}
+    model.learn(64, reset_num_timesteps=False)
+    assert model.num_timesteps == 192
+    model.get_env().close()
+
+
+def test_the_checkpoint_of_this_version_is_what_it_writes(tmp_path):
+    path = DATA / f"checkpoint-{fastpg.__version__}.fastpg"
+    fastpg.load(path).save(tmp_path / "again.fastpg")
+    assert (tmp_path / "again.fastpg").read_bytes() == path.read_bytes()
