@@ -125,7 +125,7 @@ class Collector:
         self.action_step = 0
         self.n_rollouts = 0
         self.n_valid_last = 0
-        self._seed = seed
+        self._seed = int(seed)
         self._is_seeded = False
         self._is_closed = False
         self._current: int | None = None  # row of the observation to act on next; None asks for a reset

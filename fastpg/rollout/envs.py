@@ -67,6 +67,12 @@ def make_vector_env(
 
 def _declared(env: Any, n_envs: int, autoreset_mode: Any) -> Any:
     """``env`` with an autoreset mode that is known."""
+    for name in ("num_envs", "single_observation_space", "single_action_space"):
+        if not hasattr(env, name):
+            raise ConfigError(
+                f"env: expected a vector environment with the attribute {name}, got {type(env).__qualname__} without "
+                f"it. Fix: set self.{name} in its __init__."
+            )
     if n_envs not in (1, env.num_envs):
         raise ConfigError(f"n_envs: expected {env.num_envs}, as env is a VectorEnv of that size, got {n_envs}.")
     if autoreset_mode is not None:

@@ -117,6 +117,14 @@ def test_an_unknown_autoreset_mode():
     assert autoreset_mode_of(declared) is AutoresetMode.DISABLED
 
 
+def test_an_unfinished_vector_environment():
+    class Unfinished(gym.vector.VectorEnv):
+        num_envs = 2
+
+    with pytest.raises(ConfigError, match=r"with the attribute single_observation_space, got .*Unfinished without it"):
+        make_vector_env(Unfinished())
+
+
 @pytest.mark.parametrize("mode", list(AutoresetMode))
 def test_modes_are_read_by_member_name_and_value(mode):
     assert parse_autoreset_mode(mode) is mode
