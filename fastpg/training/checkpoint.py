@@ -12,6 +12,7 @@ The same state gives the same bytes.
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import math
 import os
@@ -19,7 +20,7 @@ import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 import safetensors.numpy
@@ -84,7 +85,9 @@ def load_checkpoint(path: str | os.PathLike[str], *, allow_nonfinite: bool = Fal
         CheckpointVersionError: written by a newer fastpg, in a format that this one does not read.
         CheckpointError: truncated, damaged, not a fastpg checkpoint, or not finite.
     """
-    return decode_checkpoint(_read_file(Path(path)), source=str(path), allow_nonfinite=allow_nonfinite)
+    source = str(path)
+    with _open(Path(path)) as file:
+        return _decode(file, os.fstat(file.fileno()).st_size, source, allow_nonfinite=allow_nonfinite)
 
 
 def encode_checkpoint(arrays: Mapping[str, NDArray[Any]], metadata: Mapping[str, Any]) -> bytes:
@@ -111,22 +114,7 @@ def decode_checkpoint(
     data: bytes | bytearray, *, source: str = "checkpoint", allow_nonfinite: bool = False
 ) -> tuple[Arrays, dict[str, Any]]:
     """Arrays and metadata from the bytes of a checkpoint; ``source`` names it in errors. See ``load_checkpoint``."""
-    header_end = _header_end(data, len(data), source)
-    header = _parse_header(data[_LENGTH_BYTES:header_end], source)
-    metadata = _parse_metadata(header.pop("__metadata__", None), source)
-    tensors = _check_tensors(header, source)
-    expected_size = header_end + max(tensor.end for tensor in tensors.values())
-    if len(data) != expected_size:
-        kind = "truncated" if len(data) < expected_size else "damaged (bytes after the end)"
-        _fail(source, f"{kind}: it needs {expected_size} bytes and has {len(data)}")
-    begin, end = header_end + tensors[_DIGEST].begin, header_end + tensors[_DIGEST].end
-    if data[begin:end] != _digest(data, begin, end):
-        _fail(source, "damaged: its SHA-256 digest does not match its content")
-    arrays = safetensors.numpy.load(bytes(data))
-    del arrays[_DIGEST]
-    if not allow_nonfinite:
-        _check_finite(arrays, source)
-    return {name: np.require(array, requirements=["W"]) for name, array in sorted(arrays.items())}, metadata
+    return _decode(io.BytesIO(data), len(data), source, allow_nonfinite=allow_nonfinite)
 
 
 # --- writing -------------------------------------------------------------------------------------------------------
@@ -199,22 +187,42 @@ class _Tensor:
     end: int
 
 
-def _read_file(path: Path) -> bytes:
-    """The content of ``path``, after its beginning has shown that it can be a checkpoint."""
+def _open(path: Path) -> BinaryIO:
+    """``path`` opened for reading, if it is an ordinary file."""
     if path.is_dir():
         raise IsADirectoryError(f"{path} is a directory: expected a checkpoint file. Fix: name the .fastpg file in it.")
     if path.exists() and not stat.S_ISREG(path.stat().st_mode):
         _fail(str(path), "not an ordinary file, but a device or a pipe")
     try:
-        with path.open("rb") as file:
-            _header_end(file.read(_LENGTH_BYTES + 1), os.fstat(file.fileno()).st_size, str(path))
-            file.seek(0)
-            return file.read()
+        return path.open("rb")
     except FileNotFoundError as error:
         raise FileNotFoundError(error.errno, f"There is no checkpoint {path}") from error
 
 
-def _header_end(start: bytes | bytearray, size: int, source: str) -> int:
+def _decode(file: BinaryIO, size: int, source: str, *, allow_nonfinite: bool) -> tuple[Arrays, dict[str, Any]]:
+    """Arrays and metadata from ``file``, whose tensors are read after its header has explained its ``size``."""
+    start = file.read(_LENGTH_BYTES + 1)
+    header_end = _header_end(start, size, source)
+    start += file.read(header_end - len(start))
+    header = _parse_header(start[_LENGTH_BYTES:], source)
+    metadata = _parse_metadata(header.pop("__metadata__", None), source)
+    tensors = _check_tensors(header, source)
+    expected_size = header_end + max(tensor.end for tensor in tensors.values())
+    if size != expected_size:
+        kind = "truncated" if size < expected_size else "damaged (bytes after the end)"
+        _fail(source, f"{kind}: it needs {expected_size} bytes and has {size}")
+    data = start + file.read()
+    begin, end = header_end + tensors[_DIGEST].begin, header_end + tensors[_DIGEST].end
+    if len(data) != size or data[begin:end] != _digest(data, begin, end):
+        _fail(source, "damaged: its SHA-256 digest does not match its content")
+    arrays = safetensors.numpy.load(data)
+    del arrays[_DIGEST]
+    if not allow_nonfinite:
+        _check_finite(arrays, source)
+    return {name: np.require(array, requirements=["W"]) for name, array in sorted(arrays.items())}, metadata
+
+
+def _header_end(start: bytes, size: int, source: str) -> int:
     """Offset of the first tensor, from the first bytes and the size of the file."""
     for magic, kind in _FOREIGN.items():
         if start.startswith(magic) and size > _LENGTH_BYTES and start[_LENGTH_BYTES : _LENGTH_BYTES + 1] != b"{":
@@ -229,7 +237,7 @@ def _header_end(start: bytes | bytearray, size: int, source: str) -> int:
     return _LENGTH_BYTES + length
 
 
-def _parse_header(text: bytes | bytearray, source: str) -> dict[str, Any]:
+def _parse_header(text: bytes, source: str) -> dict[str, Any]:
     try:
         header = json.loads(text.decode("utf-8"), object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
     except (ValueError, RecursionError) as error:

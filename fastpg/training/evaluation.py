@@ -82,7 +82,7 @@ def evaluate(
     model: Predictor,
     env: Any,
     *,
-    n_episodes: int = 20,
+    n_episodes: int = 10,
     seed: int | None = None,
     deterministic: bool = True,
     n_envs: int | None = None,

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import pickle
+import tracemalloc
 import zipfile
 
 import numpy as np
@@ -194,6 +195,19 @@ def test_too_many_arrays():
 def test_header_length_out_of_range(length):
     with pytest.raises(CheckpointError, match="does not begin like one"):
         decode_checkpoint(length.to_bytes(8, "little") + GOOD[8:])
+
+
+@pytest.mark.parametrize("start", [GOOD, b"", b"hello " * 10], ids=["good", "zeros", "text"])
+def test_a_huge_file_is_refused_without_reading_it(tmp_path, start):
+    path = tmp_path / "model.fastpg"
+    path.write_bytes(start)
+    os.truncate(path, 10**10)  # sparse: takes no space on the disk
+    tracemalloc.start()
+    with pytest.raises(CheckpointError):
+        load_checkpoint(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 10**6
 
 
 def test_trailing_bytes():
