@@ -119,6 +119,8 @@ def evaluate(
     if n_envs is None:
         n_envs = min(MAX_ENVS, int(n_episodes)) if is_made_here and is_repeatable else 1
     vector_env = make_vector_env(env, n_envs=n_envs, env_kwargs=env_kwargs)
+    if vector_env is not env:
+        vector_env.full_infos = False  # only the last info of an episode is looked at
     try:
         if isinstance(space := getattr(model, "observation_space", None), gym.Space):
             check_spaces(vector_env, space, getattr(model, "action_space", vector_env.single_action_space))
