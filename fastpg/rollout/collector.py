@@ -225,17 +225,20 @@ class Collector:
                 counters, statistics and normaliser are as before the call, and the next call begins new episodes.
         """
         before = self.snapshot()
+        self._want_infos(on_step is not None)
         try:
-            self._begin(has_callback=on_step is not None)
+            self._begin()
             for t, rows in enumerate(self._rows):
-                self._step(t, rows, has_callback=on_step is not None)
-                if on_step is not None and not on_step(self._step_locals):
+                seen = self._step(t, rows)
+                if on_step is not None and not on_step(self.step_locals(t, *seen)):
                     self.n_valid_last = int(np.count_nonzero(self._valid[: t + 1]))
                     return None
             rollout = self._finish()
         except BaseException:
             self.restore(before)
             raise
+        finally:
+            self._want_infos(True)
         self.n_rollouts += 1
         return rollout
 
@@ -280,9 +283,12 @@ class Collector:
 
     # --- one rollout ------------------------------------------------------------------------------------------------
 
-    def _begin(self, *, has_callback: bool) -> None:
+    def _want_infos(self, is_wanted: bool) -> None:
+        """Whether anybody will read the infos of running episodes; only our own vector environment can leave them out."""
         if isinstance(self.env, SerialVectorEnv):
-            self.env.full_infos = has_callback
+            self.env.full_infos = is_wanted
+
+    def _begin(self) -> None:
         self._actor.set_parameters(self.policy.params)
         if self._current is None or self._is_closed:
             self.reset()
@@ -293,8 +299,12 @@ class Collector:
         self._final_slots.clear()
         self._final_observations.clear()
 
-    def _step(self, t: int, rows: _Rows, *, has_callback: bool) -> None:
-        """Act and step once, store what came out in row ``t`` and the observations that follow in row ``t + 1``."""
+    def _step(self, t: int, rows: _Rows) -> tuple[Any, Array, Any]:
+        """Act and step once; store what came out in row ``t``, and in row ``t + 1`` the observations that follow.
+
+        Returns:
+            Observations, actions and infos as they passed to and from ``env``.
+        """
         self._actor.act(t, self.action_step)
         env_actions = self.decoder.decode(rows.actions)
         try:
@@ -314,8 +324,7 @@ class Collector:
             ) from error.__cause__
         self.action_step += 1
         self._current = t + 1
-        if has_callback:
-            self._step_locals = self.step_locals(t, observations, env_actions, infos)
+        return observations, env_actions, infos
 
     def step_locals(self, t: int, observations: Any, env_actions: Array, infos: Mapping[str, Any]) -> dict[str, Any]:
         """What a callback sees of step ``t``, under the names that stable-baselines3 uses.

@@ -277,6 +277,21 @@ def test_on_step_sees_every_step():
     np.testing.assert_array_equal(np.stack([step["new_obs"] for step in steps[:-1]]), rollout.observations[1:])
 
 
+def test_infos_are_complete_for_callbacks_and_for_the_owner_of_the_environment():
+    class Talkative(ScriptedEnv):
+        def step(self, action):
+            *result, _ = super().step(action)
+            return *result, {"x": 1.0}
+
+    env = SerialVectorEnv([Talkative])
+    collector = collector_for(env, n_steps=2)
+    seen = []
+    collector.collect(lambda step: seen.append(step["infos"]["x"][0]) or True)
+    assert seen == [1.0, 1.0]
+    collector.collect()
+    assert "x" in env.step([0])[4]
+
+
 def test_on_step_can_stop_and_the_next_rollout_goes_on_from_there():
     collector = collector_for(SerialVectorEnv(scripted_fns(2)), n_steps=6)
     assert collector.collect(lambda seen: seen["n_steps"] < 3) is None
