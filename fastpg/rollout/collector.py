@@ -284,7 +284,7 @@ class Collector:
     # --- one rollout ------------------------------------------------------------------------------------------------
 
     def _want_infos(self, is_wanted: bool) -> None:
-        """Whether anybody will read the infos of running episodes; only our own vector environment can leave them out."""
+        """Whether anybody will read the infos of running episodes; our own vector environment can leave them out."""
         if isinstance(self.env, SerialVectorEnv):
             self.env.full_infos = is_wanted
 
