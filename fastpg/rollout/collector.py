@@ -275,6 +275,40 @@ class Collector:
         self.episodes.load_state_dict(state["episodes"])
         self._current = None
 
+    @property
+    def can_resume(self) -> bool:
+        """Whether the environments offer ``get_state()`` (arrays by name) and ``set_state(arrays)``."""
+        return hasattr(self.env, "get_state") and hasattr(self.env, "set_state")
+
+    def running_state(self) -> dict[str, Array] | None:
+        """What running episodes need to go on elsewhere; None where that is impossible or no episode is running.
+
+        Only complete between two rollouts. The environments' own arrays are under ``env/``.
+        """
+        if self._current is None or not self.can_resume:
+            return None
+        blank = np.zeros(self.num_envs)
+        state = {
+            "observations": self._observations[self._current].copy(),
+            "resetting": blank.astype(np.bool_) if self._resetting is None else self._resetting.copy(),
+            "episode_returns": self._episode_returns.copy(),
+            "episode_starts": self._episode_starts.copy(),
+            "discounted_returns": blank if self.normalizer is None else self.normalizer.snapshot()[2].copy(),
+        }
+        return state | {f"env/{name}": np.array(array) for name, array in self.env.get_state().items()}
+
+    def resume(self, state: Mapping[str, Array]) -> None:
+        """Go on with the episodes of a ``running_state``, after ``load_state_dict``; needs ``can_resume``."""
+        self.env.set_state({name.removeprefix("env/"): state[name] for name in state if name.startswith("env/")})
+        self._observations[0] = state["observations"]
+        self._resetting = state["resetting"].copy() if state["resetting"].any() else None
+        self._episode_returns[:] = state["episode_returns"]
+        self._episode_starts[:] = state["episode_starts"]
+        if self.normalizer is not None:
+            self.normalizer.restore((*self.normalizer.snapshot()[:2], state["discounted_returns"].copy()))
+        self._is_seeded = True
+        self._current = 0
+
     def close(self) -> None:
         """Close the environments; may be called again."""
         if not self._is_closed:

@@ -7,7 +7,7 @@ error names the environment, the episode step and the value; data of the declare
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 from typing import Any, NoReturn
 
@@ -329,6 +329,23 @@ class SerialVectorEnv(gym.vector.VectorEnv):
             raise ValueError(f"values: expected one per environment ({self.num_envs}), got {len(values)}.")
         for env, value in zip(self.envs, values, strict=True):
             env.set_wrapper_attr(name, value)
+
+    def __getattr__(self, name: str) -> Any:
+        """``get_state`` and ``set_state``, where every sub-environment has them."""
+        if name in ("get_state", "set_state") and all(hasattr(env, name) for env in self.__dict__.get("envs", ())):
+            return getattr(self, f"_{name}")
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    def _get_state(self) -> dict[str, Array]:
+        state = {f"{i}/{name}": array for i, env in enumerate(self.envs) for name, array in env.get_state().items()}
+        return state | {"episode_steps": np.array(self._episode_steps, np.int64)}
+
+    def _set_state(self, state: Mapping[str, Array]) -> None:
+        self._first_seed = None
+        self._episode_steps = state["episode_steps"].tolist()
+        for index, env in enumerate(self.envs):
+            prefix = f"{index}/"
+            env.set_state({name.removeprefix(prefix): state[name] for name in state if name.startswith(prefix)})
 
     def close_extras(self, **kwargs: Any) -> None:
         """Close every sub-environment, then raise the first error that one of them raised."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -321,6 +322,12 @@ class OnPolicyModel:
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the model as after its last finished iteration to one file, atomically.
 
+        The file holds parameters, moments, counters of the random numbers, normaliser, progress and episode statistics,
+        so ``learn(..., reset_num_timesteps=False)`` on the loaded model goes on bit for bit as this one would in
+        environments that restart alike. Where the environments offer ``get_state()`` (arrays by name, random generators
+        included) and ``set_state(arrays)``, and no rollout is running, their episodes go on too, and k + k iterations
+        are 2 k, bit for bit (schedules apart, which are relative to the end of each ``learn``).
+
         Raises:
             OSError: the file could not be written; a previous one is intact.
         """
@@ -347,6 +354,7 @@ class OnPolicyModel:
         if normalizer is not None:
             normalizer.restore(state.normalizer)
         arrays, meta = persistence.pack(state, self.policy.layout, normalizer)
+        arrays |= self._running_episodes()
         return arrays, meta | {
             "algorithm": self.config.algorithm,
             "config": self.config.to_json(),
@@ -354,6 +362,13 @@ class OnPolicyModel:
             "action_space": space_to_json(self.action_space),
             "env_id": self._env_id,
         }
+
+    def _running_episodes(self) -> dict[str, Array]:
+        """The state of the environments, if they offer it and stand where the last iteration ended."""
+        collector = self._collector
+        if collector is None or collector.state_dict() != self._state.collector:
+            return {}
+        return {f"running/{name}": array for name, array in (collector.running_state() or {}).items()}
 
     @classmethod
     def from_state(
@@ -376,7 +391,22 @@ class OnPolicyModel:
             vector_env = make_env(config, env)
             check_spaces(vector_env, model.observation_space, model.action_space)
             model._attach(vector_env, env)
+            model._resume_episodes(persistence.group(arrays, "running/"))
         return model
+
+    def _resume_episodes(self, running: Mapping[str, Array]) -> None:
+        """Go on with the episodes in a checkpoint, if it has any and the environments can."""
+        if not running:
+            return
+        if self.collector.can_resume and len(running["resetting"]) == self.n_envs:
+            self.collector.resume(running)
+        else:
+            warnings.warn(
+                "The checkpoint holds running episodes, but the given environments cannot take them over: new episodes "
+                "begin. Fix: give as many environments as before, with get_state() and set_state().",
+                UserWarning,
+                stacklevel=4,
+            )
 
     def _take_state(self, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:
         """Go to the state in a checkpoint."""

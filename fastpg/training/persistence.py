@@ -1,8 +1,9 @@
 """A model as arrays and JSON, and back: what a checkpoint holds.
 
 Arrays: ``policy/0/weight`` ... ``log_std`` ... ``value/1/bias`` (the parameters), ``adam/first_moment`` and
-``adam/second_moment`` (P,), ``normalizer/*``. JSON: ``algorithm``, ``config``, ``observation_space``,
-``action_space``, ``env_id``, ``progress``, ``collector``.
+``adam/second_moment`` (P,), ``normalizer/*``, and ``running/*`` (the running episodes) where the environments offer
+``get_state`` and ``set_state``. JSON: ``algorithm``, ``config``, ``observation_space``, ``action_space``, ``env_id``,
+``progress``, ``collector``.
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ def unpack(
     Raises:
         CheckpointError: something is missing or does not fit the model.
     """
-    named = {name: array for name, array in arrays.items() if not name.startswith(("adam/", "normalizer/"))}
+    named = {name: array for name, array in arrays.items() if not name.startswith(("adam/", "normalizer/", "running/"))}
     try:
         params = flat_parameters(layout, named, exact_match=True, old=fresh.optimizer.params)
         progress = {name: int(meta["progress"][name]) for name in (*_COUNTERS, "adam_step")}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 
 import fastpg
+from fastpg.callbacks import CheckpointCallback
 from fastpg.kernels import backends
 from tests.envs import ContinuousTargetProbe, MatchingProbe, scripted_fns
 from tests.training.tools import N_SAMPLES, fingerprint, small_model
@@ -68,6 +71,72 @@ def test_loaded_model_goes_on_as_the_saved_one_in_new_environments(tmp_path: Pat
     for each in (model, loaded):
         each.learn(10 * N_SAMPLES, reset_num_timesteps=False)
     assert fingerprint(model) == fingerprint(loaded)
+
+
+class StatefulWalk(gym.Env):
+    """A random walk that can be taken down and set up again; episodes of random length."""
+
+    def __init__(self) -> None:
+        self.observation_space = gym.spaces.Box(-np.inf, np.inf, (2,), np.float32)
+        self.action_space = gym.spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.position = self.np_random.standard_normal(2)
+        return self.position.astype(np.float32), {}
+
+    def step(self, action):
+        self.position += 0.1 * self.np_random.standard_normal(2) + 0.05 * (2 * action - 1)
+        ended = bool(self.np_random.random() < 0.1)
+        return self.position.astype(np.float32), float(-abs(self.position).sum()), ended, False, {}
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        generator = json.dumps(self.np_random.bit_generator.state).encode()
+        return {"position": self.position.copy(), "generator": np.frombuffer(generator, np.uint8)}
+
+    def set_state(self, state: dict[str, np.ndarray]) -> None:
+        self.position = state["position"].copy()
+        self.np_random = np.random.default_rng()
+        self.np_random.bit_generator.state = json.loads(state["generator"].tobytes())
+
+
+@pytest.mark.parametrize("mode", ["serial", "SameStep", "NextStep"])
+def test_loaded_model_goes_on_in_the_middle_of_episodes(tmp_path: Path, mode: str) -> None:
+    """With environments that offer their state, 10 + 10 iterations through a file are 20, bit for bit."""
+
+    def environment() -> Any:
+        fns = [StatefulWalk, StatefulWalk, StatefulWalk]
+        return fns if mode == "serial" else StatefulSync(fns, autoreset_mode=gym.vector.AutoresetMode(mode))
+
+    whole = make(environment()).learn(20 * 24)
+    make(environment()).learn(7 * 24).save(tmp_path / "first.fastpg")
+    second = fastpg.PPO.load(tmp_path / "first.fastpg", environment())
+    while second.num_timesteps < whole.num_timesteps:
+        second.learn(1, reset_num_timesteps=False)
+    assert fingerprint(second) == fingerprint(whole)
+    with pytest.warns(UserWarning, match="cannot take them over"):
+        fastpg.PPO.load(tmp_path / "first.fastpg", [StatefulWalk])
+
+
+class StatefulSync(gym.vector.SyncVectorEnv):
+    """Gymnasium's vector environment with the state of its parts."""
+
+    def get_state(self) -> dict[str, np.ndarray]:
+        parts = {f"{i}.{name}": array for i, env in enumerate(self.envs) for name, array in env.get_state().items()}
+        return parts | {"autoreset": self._autoreset_envs.copy()}
+
+    def set_state(self, state: dict[str, np.ndarray]) -> None:
+        self._autoreset_envs = state["autoreset"].copy()
+        for i, env in enumerate(self.envs):
+            env.set_state({name: state[f"{i}.{name}"] for name in ("position", "generator")})
+
+
+def test_checkpoint_within_a_rollout_begins_new_episodes(tmp_path: Path) -> None:
+    model = make([StatefulWalk, StatefulWalk])
+    model.learn(2 * N_SAMPLES, CheckpointCallback(11, tmp_path))
+    arrays, _ = fastpg.training.checkpoint.load_checkpoint(tmp_path / "rl_model_22_steps.fastpg")
+    assert not [name for name in arrays if name.startswith("running/")]
+    assert [name for name in model.state_dict()[0] if name.startswith("running/env/")]
 
 
 def test_loaded_model_sees_new_episodes(tmp_path: Path) -> None:
