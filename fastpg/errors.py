@@ -1,10 +1,13 @@
-"""Every error that fastpg raises on purpose.
+"""Every error that fastpg raises on purpose, and how it warns.
 
 Each class also derives from the built-in exception that a user would catch. A message says what is wrong, what was
 expected, what was given, where, what became of the state, and what to do.
 """
 
 from __future__ import annotations
+
+import sys
+import warnings
 
 
 class FastPGError(Exception):
@@ -37,3 +40,11 @@ class CheckpointError(FastPGError, ValueError):
 
 class CheckpointVersionError(CheckpointError):
     """A checkpoint was written by a newer format than this version reads."""
+
+
+def warn_user(message: str) -> None:
+    """Warn, pointing at the line outside of fastpg that led here."""
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] == "fastpg":
+        level, frame = level + 1, frame.f_back
+    warnings.warn(message, UserWarning, stacklevel=level)

@@ -11,7 +11,6 @@ import difflib
 import json
 import math
 import os
-import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, fields
 from typing import Any, ClassVar, TypeVar
@@ -31,7 +30,7 @@ from fastpg.algorithms.checks import (
     find_problems,
 )
 from fastpg.algorithms.policy_options import POLICY_KWARGS, PolicyOptions
-from fastpg.errors import ConfigError
+from fastpg.errors import ConfigError, warn_user
 from fastpg.updates.schedules import LinearSchedule, LostSchedule, Schedule
 
 ConfigT = TypeVar("ConfigT", bound="OnPolicyConfig")
@@ -161,7 +160,7 @@ class OnPolicyConfig:
         for name, value in values.items():
             object.__setattr__(self, name, value)
         for message in self._cautions():
-            warnings.warn(message, UserWarning, stacklevel=4)
+            warn_user(message)
         object.__setattr__(self, "n_threads", min(self.n_threads, _n_cores()))
 
     @classmethod
@@ -264,10 +263,8 @@ def _stand_in(name: str, spec: Field[Any], description: str) -> Any:
     check = spec.metadata["check"]
     if isinstance(check.check if isinstance(check, Optional) else check, Scheduled):
         return LostSchedule(name, description)
-    warnings.warn(
+    warn_user(
         f"{name} held Python objects ({description}), which are not saved; its default is used. "
-        f"Pass {name}=... when loading to give it again.",
-        UserWarning,
-        stacklevel=5,
+        f"Pass {name}=... when loading to give it again."
     )
     return default_of(spec)

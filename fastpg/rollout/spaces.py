@@ -8,7 +8,6 @@ for the environment alone. Everything else is a SpaceError at construction.
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,7 +15,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from fastpg.errors import EnvDataError, SpaceError
+from fastpg.errors import EnvDataError, SpaceError, warn_user
 from fastpg.kernels.layout import HeadLayout
 
 Array = NDArray[Any]
@@ -69,10 +68,8 @@ class ObservationEncoder:
                 "fastpg trains MLP policies only. Fix: wrap each environment so that it observes features or a small "
                 "image (gymnasium.wrappers.ResizeObservation), then gymnasium.wrappers.FlattenObservation."
             )
-        warnings.warn(
-            f"observation space {space} is an image: its {self.size} values are divided by 255 and given to an MLP.",
-            UserWarning,
-            stacklevel=4,
+        warn_user(
+            f"observation space {space} is an image: its {self.size} values are divided by 255 and given to an MLP."
         )
         self._scale = 1.0 / 255.0
 
@@ -204,11 +201,9 @@ class ActionDecoder:
             )
         self._low, self._high = space.low.reshape(-1), space.high.reshape(-1)
         if not (np.isfinite(self._low).all() and np.isfinite(self._high).all()):
-            warnings.warn(
+            warn_user(
                 f"action space {space} is not bounded: Gaussian actions reach the environment unclipped where a bound "
-                "is infinite.",
-                UserWarning,
-                stacklevel=4,
+                "is infinite."
             )
 
     def decode(self, actions: Array) -> Array:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import os
 import secrets
-import warnings
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, cast
@@ -19,7 +19,7 @@ from gymnasium import Space
 from numpy.typing import NDArray
 
 from fastpg.algorithms.config import OnPolicyConfig
-from fastpg.errors import CheckpointError, ConfigError
+from fastpg.errors import CheckpointError, ConfigError, warn_user
 from fastpg.kernels import backends
 from fastpg.policies.actor_critic import ActorCritic
 from fastpg.rollout.collector import Collector
@@ -116,6 +116,8 @@ class OnPolicyModel:
             seed=self.seed,
             normalizer=normalizer,
             stats_window_size=self.config.stats_window_size,
+            encoder=copy(self._agent.encoder),  # it has work-space, and predict may run while a rollout does
+            decoder=self._agent.decoder,
             backend=self.config.backend,
             n_threads=self.config.n_threads,
         )
@@ -401,11 +403,9 @@ class OnPolicyModel:
         if self.collector.can_resume and len(running["resetting"]) == self.n_envs:
             self.collector.resume(running)
         else:
-            warnings.warn(
+            warn_user(
                 "The checkpoint holds running episodes, but the given environments cannot take them over: new episodes "
-                "begin. Fix: give as many environments as before, with get_state() and set_state().",
-                UserWarning,
-                stacklevel=4,
+                "begin. Fix: give as many environments as before, with get_state() and set_state()."
             )
 
     def _take_state(self, arrays: Mapping[str, Array], meta: Mapping[str, Any]) -> None:

@@ -22,6 +22,8 @@ from fastpg.training.space_json import space_from_json, space_to_json
 from tests.envs import ScriptedEnv, scripted_fns
 from tests.training.tools import N_ENVS, N_SAMPLES, fingerprint, small_model
 
+HAS_MODES = hasattr(gym.vector, "AutoresetMode")  # Gymnasium >= 1.1
+
 
 class SpaceEnv(gym.Env):
     """Random observations of one space, any actions of another; episodes of four steps."""
@@ -132,6 +134,15 @@ def test_seed_is_drawn_and_kept_where_none_is_given() -> None:
     np.testing.assert_array_equal(first.policy.params, again.policy.params)
 
 
+def test_warnings_point_at_the_line_of_the_user() -> None:
+    env = SpaceEnv(spaces.Box(-1, 1, (2,)), spaces.Box(-np.inf, np.inf, (1,)))
+    with pytest.warns(UserWarning) as caught:  # noqa: PT030 - both are looked at below
+        fastpg.PPO("MlpPolicy", env, n_steps=100)
+    texts = [str(warning.message) for warning in caught]
+    assert [text.split()[0] for text in texts] == ["batch_size=64", "action"]
+    assert {warning.filename for warning in caught} == {__file__}
+
+
 # --- learn ----------------------------------------------------------------------------------------------------------
 
 
@@ -161,6 +172,7 @@ def test_reset_forgets_finished_episodes() -> None:
     assert 0 < len(model.ep_info_buffer) < n_before
 
 
+@pytest.mark.skipif(not HAS_MODES, reason="Gymnasium 1.0 has one mode")
 @pytest.mark.parametrize("mode", ["NextStep", "SameStep"])
 def test_steps_that_only_reset_are_not_counted(mode: str) -> None:
     env = gym.vector.SyncVectorEnv(scripted_fns(2), autoreset_mode=gym.vector.AutoresetMode(mode))
