@@ -1,7 +1,8 @@
 """Action distributions of one sample: the compiled parts that ``heads`` and ``clipped_loss`` share.
 
 ``kind`` is a code of ``_compile``; ``columns`` holds the first head input of every action dimension and the end. A row
-is ``inputs`` (K,), ``actions`` (D,) in the working dtype. Every formula stands here once.
+is ``inputs`` (K,), ``actions`` (D,) in the working dtype. Every formula stands here once. Numba widens float32 with
+a Python number to float64, which is welcome in these few operations per sample.
 """
 
 from __future__ import annotations
@@ -39,11 +40,12 @@ def row_entropy(kind: int, columns: Array, inputs: Array, log_std: Array) -> Any
     total = inputs.dtype.type(0)
     for d in range(columns.size - 1):
         if kind == CATEGORICAL:
-            total += categorical_entropy(inputs, columns[d], columns[d + 1])
+            highest, log_sum = log_normalizer(inputs, columns[d], columns[d + 1])
+            total += categorical_entropy(inputs, columns[d], columns[d + 1], highest, log_sum)
         elif kind == BERNOULLI:
-            total -= sigmoid(inputs[d]) * log_sigmoid(inputs[d]) + sigmoid(-inputs[d]) * log_sigmoid(-inputs[d])
+            total += bernoulli_entropy(inputs[d])
         else:
-            total += log_std[d] + inputs.dtype.type(0.5 + _HALF_LOG_2PI)
+            total += gaussian_entropy(log_std[d])
     return total
 
 
@@ -58,24 +60,31 @@ def add_row_gradient(
     by_entropy: Any,
     by_inputs: Array,
     by_log_std: Array,
-) -> None:
-    """Write the derivative by the head inputs of by_log_prob * log_prob + by_entropy * entropy; add that by log_std."""
-    one = inputs.dtype.type(1)
+) -> Any:
+    """Derivatives of by_log_prob * log_prob + by_entropy * entropy; returns the entropy, which they need.
+
+    That by the head inputs is written, that by log_std is added.
+    """
+    total = inputs.dtype.type(0)
     for d in range(columns.size - 1):
         if kind == CATEGORICAL:
             highest, log_sum = log_normalizer(inputs, columns[d], columns[d + 1])
-            entropy = categorical_entropy(inputs, columns[d], columns[d + 1]) if by_entropy != 0 else 0 * one
+            entropy = categorical_entropy(inputs, columns[d], columns[d + 1], highest, log_sum)
             for k in range(columns[d], columns[d + 1]):
                 log_p = inputs[k] - highest - log_sum
                 by_inputs[k] = -np.exp(log_p) * (by_log_prob + by_entropy * (log_p + entropy))
             by_inputs[columns[d] + int(actions[d])] += by_log_prob
+            total += entropy
         elif kind == BERNOULLI:
             p = sigmoid(inputs[d])
             by_inputs[d] = by_log_prob * (actions[d] - p) - by_entropy * inputs[d] * p * sigmoid(-inputs[d])
+            total += bernoulli_entropy(inputs[d])
         else:
             z = (actions[d] - inputs[d]) * np.exp(-log_std[d])
             by_inputs[d] = by_log_prob * z * np.exp(-log_std[d])
-            by_log_std[d] += by_log_prob * (z * z - one) + by_entropy
+            by_log_std[d] += by_log_prob * (z * z - 1) + by_entropy
+            total += gaussian_entropy(log_std[d])
+    return total
 
 
 @jit
@@ -137,14 +146,25 @@ def log_normalizer(logits: Array, first: int, end: int) -> tuple[Any, Any]:
 
 
 @jit
-def categorical_entropy(logits: Array, first: int, end: int) -> Any:
-    """-sum p log p."""
-    highest, log_sum = log_normalizer(logits, first, end)
+def categorical_entropy(logits: Array, first: int, end: int, highest: Any, log_sum: Any) -> Any:
+    """-sum p log p of logits[first:end], given their ``log_normalizer``."""
     total = logits.dtype.type(0)
     for k in range(first, end):
         log_p = logits[k] - highest - log_sum
         total -= np.exp(log_p) * log_p
     return total
+
+
+@jit
+def bernoulli_entropy(logit: Any) -> Any:
+    """-p log p - (1 - p) log(1 - p)."""
+    return -(sigmoid(logit) * log_sigmoid(logit) + sigmoid(-logit) * log_sigmoid(-logit))
+
+
+@jit
+def gaussian_entropy(log_std: Any) -> Any:
+    """log_std + (1 + log(2 pi)) / 2."""
+    return log_std + (0.5 + _HALF_LOG_2PI)
 
 
 @jit

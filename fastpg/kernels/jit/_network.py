@@ -162,9 +162,10 @@ def _tanh_single(x: Any) -> Any:
 @jit
 def _apply_derivative(y: Array, is_relu: bool, dz: Array) -> None:
     """Multiply ``dz`` by the derivative of the activation, a function of its value ``y``."""
+    zero, one = y.dtype.type(0), y.dtype.type(1)
     if is_relu:
         for i in range(y.size):
-            dz[i] = dz[i] if y[i] > 0 else dz[i] * 0
+            dz[i] *= one if y[i] > zero else zero
     else:
         for i in range(y.size):
-            dz[i] *= 1 - y[i] * y[i]
+            dz[i] *= one - y[i] * y[i]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastpg.kernels.jit._compile import as_float, head_arguments, jit, network_arguments, writable
-from fastpg.kernels.jit._distributions import add_row_gradient, row_entropy, row_log_prob
+from fastpg.kernels.jit._distributions import add_row_gradient, row_log_prob
 from fastpg.kernels.jit._network import TILE_ROWS, backward_tile, forward_tile, transpose_weights
 from fastpg.kernels.layout import ActorCriticLayout
 
@@ -113,7 +113,7 @@ def _add_policy_gradient(
             n = first + i
             log_ratio = row_log_prob(kind, columns, inputs[i], log_std, actions[n]) - old_log_probs[n]
             by_log_prob = _clipped_surrogate(log_ratio, advantages[n], clip_range, stats)
-            add_row_gradient(
+            stats[3] -= add_row_gradient(
                 kind,
                 columns,
                 inputs[i],
@@ -124,7 +124,6 @@ def _add_policy_gradient(
                 by_inputs[i],
                 log_std_gradient,
             )
-            stats[3] -= row_entropy(kind, columns, inputs[i], log_std)
         backward_tile(transposed, sizes, is_relu, tile, work, by_inputs[: tile.shape[0]], gradient)
 
 

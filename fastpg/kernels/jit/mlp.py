@@ -32,7 +32,10 @@ def _forward(params: Array, sizes: Array, is_relu: bool, inputs: Array, out: Arr
     work = np.empty(min(n_rows, TILE_ROWS) * sizes[1:].sum(), params.dtype)
     for first in range(0, n_rows, TILE_ROWS):
         tile = inputs[first : first + TILE_ROWS]
-        out[first : first + TILE_ROWS] = forward_tile(params, sizes, is_relu, tile, work)
+        outputs = forward_tile(params, sizes, is_relu, tile, work)
+        for i in range(outputs.shape[0]):
+            for j in range(outputs.shape[1]):
+                out[first + i, j] = outputs[i, j]
 
 
 @jit
