@@ -31,9 +31,9 @@ class Kernels(NamedTuple):
 
 
 def minibatch_bounds(n_samples: int, batch_size: int) -> list[tuple[int, int]]:
-    """(first, end) of every minibatch; a last one of a single row is merged into the one before it."""
+    """(first, end) of every minibatch; a shorter last one of a single row is merged into the one before it."""
     starts = list(range(0, n_samples, batch_size))
-    if len(starts) > 1 and n_samples - starts[-1] == 1:
+    if len(starts) > 1 and n_samples - starts[-1] == 1 < batch_size:
         starts.pop()
     return list(zip(starts, [*starts[1:], n_samples], strict=True))
 

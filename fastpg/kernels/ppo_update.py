@@ -93,9 +93,9 @@ def ppo_update(
     """Run ``n_epochs`` over the B samples in shuffled minibatches.
 
     Per epoch e the samples are permuted by ``philox.permutation`` with (seed, STREAM_SHUFFLE, update_index * 2^16 + e);
-    minibatch j takes the permuted rows from j * batch_size on. The last, shorter one is used as well; a last one of a
-    single row is merged into the one before it. Per minibatch: ``clipped_loss_gradient``; if ``target_kl`` is given and
-    approx_kl > 1.5 target_kl the update ends here, before the step; ``clip_global_norm``; ``adam_step``.
+    minibatch j takes the permuted rows from j * batch_size on. The last, shorter one is used as well, unless it has a
+    single row: that joins the minibatch before it. Per minibatch: ``clipped_loss_gradient``; if ``target_kl`` is given
+    and approx_kl > 1.5 target_kl the update ends here, before the step; ``clip_global_norm``; ``adam_step``.
 
     Args:
         params: (P,) float32 or float64; unchanged, as are all inputs.

@@ -21,11 +21,18 @@ from fastpg.kernels import backends
 ONLY_ENTRY, ONLY_IMPLEMENTATION = {"backend"}, {"stats"}
 
 
-def run(code: str, **environment: str) -> str:
-    """Output of ``code`` in a fresh interpreter."""
+def start(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run ``code`` in a fresh interpreter."""
     source_tree = str(Path(fastpg.__file__).parent.parent)
     env = {**os.environ, "PYTHONPATH": source_tree, **environment}
-    return subprocess.run([sys.executable, "-c", code], env=env, check=True, capture_output=True, text=True).stdout
+    return subprocess.run([sys.executable, "-c", code], env=env, check=False, capture_output=True, text=True)
+
+
+def run(code: str, **environment: str) -> str:
+    """Its output; it must succeed."""
+    process = start(code, **environment)
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 def test_the_default_is_the_first_available(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,6 +132,47 @@ def test_the_reference_runs_without_numba() -> None:
         "print(k.uniform(0, 0, 0, out=np.empty((1, 1), np.float32), backend='reference').shape)"
     )
     assert run(code, FASTPG_BACKEND="reference").strip() == "(1, 1)"
+
+
+needs_native = pytest.mark.skipif("native" not in backends.available(), reason="no compiled extension here")
+
+EVERY_CASE = """
+from tests.kernels.cases import CASES
+from fastpg.kernels import which
+for case in CASES:
+    for dtype in ("float32", "float64"):
+        size = case.sizes[-1]
+        expected = case.call("reference", case.inputs(size, dtype))
+        case.assert_close(case.call("native", case.inputs(size, dtype)), expected, dtype)
+print(which("native").isa)
+"""
+
+
+@needs_native
+@pytest.mark.parametrize("isa", ["baseline", "avx2", "avx512"])
+def test_every_instruction_set_computes_the_same(isa: str) -> None:
+    """One that this processor lacks is an error that names what it has."""
+    root = str(Path(__file__).parents[2])
+    code = f"import sys; sys.path.append({root!r})\n"
+    process = start(code + EVERY_CASE, FASTPG_ISA=isa)
+    if "ConfigError: environment variable FASTPG_ISA" in process.stderr and isa != "baseline":
+        assert "baseline" in process.stderr.splitlines()[-1]
+        pytest.skip(f"this processor has no {isa}")
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.strip() == isa
+
+
+@needs_native
+def test_an_unknown_instruction_set_is_an_error() -> None:
+    code = (
+        "from fastpg.errors import ConfigError\n"
+        "from fastpg.kernels import which\n"
+        "try:\n    which('native')\nexcept ConfigError as error:\n    print(error)"
+    )
+    message = run(code, FASTPG_ISA="sse9")
+    assert message.startswith("environment variable FASTPG_ISA: ")
+    assert "baseline" in message
+    assert "sse9" in message
 
 
 PLAIN_PYTHON = """

@@ -49,7 +49,7 @@ def update_inputs(layout_name: str, n_samples: int, dtype: Any, **options: Any) 
 def expected_bounds(n_samples: int, batch_size: int) -> list[tuple[int, int]]:
     """Cut into batches; a single row left over joins the last batch."""
     bounds = [(first, min(first + batch_size, n_samples)) for first in range(0, n_samples, batch_size)]
-    if len(bounds) > 1 and bounds[-1][1] - bounds[-1][0] == 1:
+    if len(bounds) > 1 and bounds[-1][1] - bounds[-1][0] == 1 and batch_size > 1:
         bounds[-2:] = [(bounds[-2][0], n_samples)]
     return bounds
 

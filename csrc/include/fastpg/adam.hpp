@@ -46,14 +46,18 @@ void adam_step(const AdamArgs<T>& a) {
                a.out_second_moment);
 }
 
-// Sum of squares over whole panels of 16; the array is padded with zeros up to one.
+// Sum of squares over whole panels of 16, then the rest. Single precision that overflows is done again in double.
 template <class T>
-inline T sum_of_squares(const T* x, Index n) {
+inline double sum_of_squares(const T* x, Index n) {
     const Index whole = n / kPanel * kPanel;
     T sum = sum_terms<T>(whole, [x](Index i) { return load(x + i) * load(x + i); });
     T rest = T{0};
     for (Index i = whole; i < n; ++i) rest += x[i] * x[i];
-    return sum + rest;
+    const double fast = static_cast<double>(sum + rest);
+    if (fast < __builtin_inf()) return fast;
+    double exact = 0;
+    for (Index i = 0; i < n; ++i) exact += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+    return exact;
 }
 
 inline double clip_coefficient(double norm, double max_norm) {
@@ -64,7 +68,7 @@ inline double clip_coefficient(double norm, double max_norm) {
 // Scales the gradient to at most max_norm; returns the norm before.
 template <class T>
 double clip_global_norm(const T* gradient, Index n, double max_norm, T* out) {
-    const double norm = __builtin_sqrt(static_cast<double>(sum_of_squares(gradient, n)));
+    const double norm = __builtin_sqrt(sum_of_squares(gradient, n));
     const T coefficient = static_cast<T>(clip_coefficient(norm, max_norm));
     for (Index i = 0; i < n; ++i) out[i] = gradient[i] * coefficient;
     return norm;

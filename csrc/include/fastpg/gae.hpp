@@ -20,10 +20,11 @@ inline void gae_step(const GaeArgs<T>& a, Index t, const T* next) {
     const T gamma = static_cast<T>(a.gamma);
     const T decay = static_cast<T>(a.gamma * a.gae_lambda);
     for (Index i = 0; i < a.n_envs; ++i) {
-        const T bootstrap = terminated[i] ? T{0} : gamma;
-        const T carry = (terminated[i] | truncated[i]) ? T{0} : decay;
+        // Chosen, not multiplied by zero: a NaN or infinity behind the end of an episode stays there.
         const T following = next != nullptr ? next[i] : T{0};
-        out[i] = rewards[i] + bootstrap * next_values[i] - values[i] + carry * following;
+        const T bootstrap = terminated[i] ? T{0} : gamma * next_values[i];
+        const T carry = (terminated[i] | truncated[i]) ? T{0} : decay * following;
+        out[i] = rewards[i] + bootstrap - values[i] + carry;
     }
 }
 

@@ -27,7 +27,7 @@ public:
     }
 
     double squared_norm() const {
-        return static_cast<double>(sum_of_squares(network_.gradient.data(), network_.size));
+        return sum_of_squares(network_.gradient.data(), network_.size);
     }
 
     void step(const AdamStep<T>& step) {

@@ -26,8 +26,9 @@ def normalize(inputs: Array, mean: Array, variance: Array, *, epsilon: float, cl
 def _update(mean: Array, variance: Array, count: float, batch: Array, new_mean: Array, new_variance: Array) -> None:
     n_batch, size = batch.shape
     if n_batch == 0:
-        new_mean[:] = mean
-        new_variance[:] = variance
+        for j in range(size):
+            new_mean[j] = mean[j]
+            new_variance[j] = variance[j]
         return
     sums = np.zeros(size)
     squares = np.zeros(size)
