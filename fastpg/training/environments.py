@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from gymnasium import Env, Space
@@ -19,6 +20,23 @@ def number_of(env: Any) -> int | None:
     if isinstance(env, Env):
         return 1
     return len(env) if isinstance(env, (list, tuple)) else None
+
+
+def with_n_envs(env: Any, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """``arguments`` with the number of environments that ``env`` is.
+
+    Raises:
+        ConfigError: ``arguments`` say another number.
+    """
+    counted = number_of(env)
+    if counted is None:
+        return dict(arguments)
+    given = arguments.get("n_envs", counted)
+    if given != counted:
+        raise ConfigError(
+            f"n_envs: expected {counted}, the number of environments in env, got {given!r}. Fix: leave n_envs out."
+        )
+    return {**arguments, "n_envs": counted}
 
 
 def make_env(config: OnPolicyConfig, env: Any) -> Any:

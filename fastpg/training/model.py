@@ -29,7 +29,7 @@ from fastpg.training import persistence
 from fastpg.training.agent import Agent, make_normalizer
 from fastpg.training.callbacks import CallbackLike, CallbackList, ProgressBarCallback, make_callback
 from fastpg.training.checkpoint import load_checkpoint, save_checkpoint
-from fastpg.training.environments import check_spaces, make_env, number_of
+from fastpg.training.environments import check_spaces, make_env, number_of, with_n_envs
 from fastpg.training.logging import ConsoleSink, Logger, Sink, TensorBoardSink, next_log_directory
 from fastpg.training.loop import train
 from fastpg.training.signature import describe_constructor
@@ -70,10 +70,9 @@ class OnPolicyModel:
                 f"policy: expected 'MlpPolicy', the only kind of policy, got {policy!r}. Fix: pass 'MlpPolicy' and "
                 "describe its networks with policy_kwargs."
             )
-        counted = number_of(env)
-        given = arguments if counted is None else {"n_envs": counted, **arguments}
+        given = with_n_envs(env, arguments)
         if given.get("seed") is None:
-            given = {**given, "seed": secrets.randbits(32)}
+            given["seed"] = secrets.randbits(32)
         config = self.config_class.from_arguments(given)
         vector_env = make_env(config, env)
         try:
@@ -382,9 +381,7 @@ class OnPolicyModel:
                 f"algorithm: expected a model of {cls.config_class.algorithm}, got {meta.get('algorithm')!r}. "
                 "Fix: fastpg.load(path) finds the right class."
             )
-        counted = number_of(env)
-        given = overrides if counted is None else {"n_envs": counted, **overrides}
-        config = cls.config_class.from_json(meta["config"], **given)
+        config = cls.config_class.from_json(meta["config"], **with_n_envs(env, overrides))
         model = cls.__new__(cls)
         model._build(config, space_from_json(meta["observation_space"]), space_from_json(meta["action_space"]))
         model._env_id = meta.get("env_id")

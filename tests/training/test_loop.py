@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -127,6 +128,16 @@ def test_explained_variance_of_constant_returns_is_nan() -> None:
         old_values=column,
     )
     assert np.isnan(explained_variance(batch))
+
+
+def test_tensorboard_runs_are_numbered(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboardX")
+    model = small_model(tensorboard_log=tmp_path).learn(N_SAMPLES)
+    model.learn(N_SAMPLES, reset_num_timesteps=False)
+    assert [path.name for path in tmp_path.iterdir()] == ["PPO_1"]
+    model.learn(N_SAMPLES, tb_log_name="other")
+    model.learn(N_SAMPLES)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["PPO_1", "PPO_2", "other_1"]
 
 
 def test_verbose_prints_a_table(capsys: pytest.CaptureFixture[str]) -> None:

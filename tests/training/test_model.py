@@ -120,6 +120,13 @@ def test_every_form_of_environment(env: Any, arguments: dict[str, Any], n_envs: 
     assert model.num_timesteps >= 8 * n_envs
 
 
+@pytest.mark.parametrize("n_envs", [1, 3])
+def test_number_of_environments_has_to_agree(n_envs: int) -> None:
+    for env in (scripted_fns(2), gym.vector.SyncVectorEnv(scripted_fns(2))):
+        with pytest.raises(fastpg.ConfigError, match="n_envs: expected 2, the number of environments in env, got"):
+            small_model(env, n_envs=n_envs)
+
+
 def test_arguments_are_readable_attributes() -> None:
     model = small_model(gamma=0.9)
     assert (model.gamma, model.n_steps, model.batch_size, model.device) == (0.9, 8, 8, "auto")
