@@ -1,7 +1,8 @@
 """Print the comparison table of the README: everybody in one run, one thread, one core.
 
     python -m benchmarks.compare                   # everything, about three minutes with the peers installed
-    python -m benchmarks.compare ppo_update act    # workloads whose name contains one of these
+    python -m benchmarks.compare ppo_update act    # workloads whose name begins with one of these
+    python -m benchmarks.compare kernel            # every kernel alone, C++ beside Numba
 
 Each figure is the median over repeated calls, after one call that is checked against fastpg's float64 reference and not
 timed. The contenders of a workload take turns, so that they see the same machine.
@@ -74,16 +75,16 @@ def rates(measured: list[tuple[harness.Workload, dict[str, float]]]) -> str:
         if workload.flops and results and peak:
             name, seconds = next(iter(results.items()))
             rate = workload.flops / workload.n_units / seconds / 1e9
-            lines.append(f"{workload.title}: {name} runs at {rate:.0f} GFLOP/s, {rate / peak:.0%} of peak.")
+            lines.append(f"{workload.title}: {name} runs at {rate:.3g} GFLOP/s, {rate / peak:.0%} of peak.")
     return "\n".join(lines)
 
 
 def main(patterns: list[str]) -> None:
     """Measure the chosen workloads and print the table under a description of the machine."""
-    chosen = [w for w in workloads.all_workloads() if not patterns or any(p in w.name for p in patterns)]
+    known = workloads.comparisons() + workloads.kernel_workloads()
+    chosen = [w for w in known if w.name.startswith(tuple(patterns))] if patterns else workloads.comparisons()
     if not chosen:
-        names = ", ".join(workload.name for workload in workloads.all_workloads())
-        sys.exit(f"No workload is called like {patterns}. There are: {names}")
+        sys.exit(f"No workload begins with {patterns}. There are: {', '.join(workload.name for workload in known)}")
     print(header(harness.pin_to_one_core()), "\n")
     measured = [(workload, measure(workload)) for workload in chosen]
     measured = [(workload, results) for workload, results in measured if results]

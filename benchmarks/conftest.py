@@ -36,13 +36,13 @@ def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """The floating-point rates, beside the peak of this machine."""
-    from benchmarks import machine
+    from benchmarks import machine, timing
 
-    if not machine.RATES:
+    if not timing.RATES:
         return
     peak = machine.fma_peak_gflops()
     terminalreporter.section("floating-point rates, median, float32, one thread")
     terminalreporter.line("peak of fused multiply-adds: " + (f"{peak:.0f} GFLOP/s" if peak else "unknown"))
-    for rate in machine.RATES:
+    for rate in timing.RATES:
         share = "" if rate.fraction_of_peak is None else f"{rate.fraction_of_peak:6.1%} of peak"
         terminalreporter.line(f"{rate.gflops:8.1f} GFLOP/s {share}  {rate.benchmark}")

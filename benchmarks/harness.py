@@ -53,6 +53,7 @@ class Workload:
         contenders: fastpg first.
         check: raises AssertionError unless the result of a contender's first call is right.
         flops: floating-point operations in one call, 0 if that says nothing.
+        n_bytes: bytes read and written in one call at least, 0 if that says nothing.
         rounds: calls to be timed; 0 lets the harness choose.
         is_rate: report units per second instead of time per unit.
     """
@@ -64,6 +65,7 @@ class Workload:
     contenders: tuple[Contender, ...]
     check: Callable[[Any], None]
     flops: float = 0.0
+    n_bytes: float = 0.0
     rounds: int = 0
     is_rate: bool = False
 

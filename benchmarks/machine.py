@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -27,27 +26,6 @@ def fma_peak_gflops() -> float | None:
     from fastpg import _native
 
     return max(_native.measure_fma_peak(0.05) for _ in range(5))
-
-
-@dataclass(frozen=True)
-class Rate:
-    """What a benchmark reached; ``fraction_of_peak`` is None where the peak is unknown."""
-
-    benchmark: str
-    gflops: float
-    fraction_of_peak: float | None
-
-
-#: Rates of this session, for the summary at its end.
-RATES: list[Rate] = []
-
-
-def record_rate(benchmark: Any, gflops: float) -> None:
-    """Store ``gflops`` beside the figures of ``benchmark`` (a pytest-benchmark fixture) and for the summary."""
-    peak = fma_peak_gflops()
-    rate = Rate(benchmark.name, gflops, None if peak is None else gflops / peak)
-    benchmark.extra_info |= {"gflops": rate.gflops, "fraction_of_peak": rate.fraction_of_peak}
-    RATES.append(rate)
 
 
 def cpu_name() -> str:

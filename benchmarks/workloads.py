@@ -1,7 +1,7 @@
 """The comparisons: what is measured, who takes part, how the results are checked against each other.
 
 fastpg's ``reference`` kernels in float64 say what is right. Peers whose random numbers differ are checked through
-quantities that do not depend on them.
+quantities that do not depend on them. Kernels alone are compared with each other on the cases of their tests.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from benchmarks import data
 from benchmarks.harness import Contender, Run, Workload
 from fastpg import kernels
 from fastpg.kernels.philox import STREAM_ACTION
-from tests.kernels.cases import LAYOUTS, loss_flops
+from tests.kernels.cases import CASES, LAYOUTS, KernelCase, loss_flops
 
 GAMMA, GAE_LAMBDA = 0.99, 0.95
 TRAINING_STEPS = 8 * 2048 * 3  # three iterations: enough to leave the returns of a random policy (22) behind
@@ -188,9 +188,29 @@ def training(env_id: str, n_envs: int, least_return: float) -> Workload:
     )
 
 
+def kernel(case: KernelCase, size: int) -> Workload:
+    """One of the cases that the kernels are tested on."""
+
+    def prepare(backend: str) -> Run:
+        return partial(case.function, **case.inputs(size, "float32"), backend=backend)
+
+    def check(result: Any) -> None:
+        case.assert_close(case.outputs(result), case.call("reference", case.inputs(size, "float32")), "float32")
+
+    contenders = fastpg_contenders(prepare, "native", "jit")
+    flops, n_bytes = case.flops(size), case.bytes(size, 4)
+    return Workload(f"kernel-{case.name}-{size}", f"{case.name}, {size}", "call", 1, contenders, check, flops, n_bytes)
+
+
 @cache
-def all_workloads() -> tuple[Workload, ...]:
-    """Every comparison, in the order of the table."""
+def kernel_workloads() -> tuple[Workload, ...]:
+    """Every kernel of the case table."""
+    return tuple(kernel(case, size) for case in CASES for size in case.bench_sizes)
+
+
+@cache
+def comparisons() -> tuple[Workload, ...]:
+    """Every comparison with the peers, in the order of the table."""
     return (
         ppo_update("PPO minibatch update, 64 samples, obs 4, 2 actions", "cartpole", 64, 32),
         ppo_update("PPO minibatch update, 2048 samples, obs 4, 2 actions", "cartpole", 2048, 4),

@@ -72,6 +72,8 @@ def test_commands_exist(path: Path) -> None:
             module = words[2].replace(".", "/")
             known = (ROOT / f"{module}.py").is_file() or (ROOT / module).is_dir() or words[2] in {"venv", "pip"}
             assert known, where
+        elif words[:2] == ["python", "-c"]:
+            compile(words[2], where, "exec")
         elif words[0] in {"pytest", ".ci/run"}:
             paths = [word for word in words if "/" in word and not word.startswith("-") and "=" not in word]
             assert all((ROOT / word.split("::")[0]).exists() for word in paths), where
