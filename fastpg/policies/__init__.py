@@ -1,6 +1,6 @@
 """MLP policies: a flat parameter vector, how it is initialised, and what it computes."""
 
 from fastpg.policies.actor_critic import ActorCritic
-from fastpg.policies.architecture import parse_activation, parse_net_arch
+from fastpg.policies.architecture import actor_critic_layout
 
-__all__ = ["ActorCritic", "parse_activation", "parse_net_arch"]
+__all__ = ["ActorCritic", "actor_critic_layout"]

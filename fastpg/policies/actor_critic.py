@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from fastpg.errors import NumericsError
 from fastpg.kernels import heads, mlp
-from fastpg.kernels.layout import ActorCriticLayout, HeadLayout
+from fastpg.kernels.layout import Activation, ActorCriticLayout, HeadLayout
 from fastpg.kernels.philox import STREAM_PREDICT
-from fastpg.policies.architecture import actor_critic_layout
+from fastpg.policies.architecture import DEFAULT_NET_ARCH, NetArch, actor_critic_layout
 from fastpg.policies.initialization import initial_params
 
 Array = NDArray[Any]
@@ -45,8 +45,8 @@ class ActorCritic:
         observation_size: int,
         head: HeadLayout,
         *,
-        net_arch: Any = None,
-        activation: Any = "tanh",
+        net_arch: NetArch = DEFAULT_NET_ARCH,
+        activation: Activation = "tanh",
         ortho_init: bool = True,
         log_std_init: float = 0.0,
         seed: int = 0,
@@ -57,15 +57,12 @@ class ActorCritic:
         Args:
             observation_size: number of inputs of both networks.
             head: the action distribution.
-            net_arch: hidden widths, in a form that ``parse_net_arch`` reads.
-            activation: of the hidden layers, in a form that ``parse_activation`` reads.
+            net_arch: hidden widths of both networks, or of each under the keys ``pi`` and ``vf``; empty is linear.
+            activation: of the hidden layers.
             ortho_init: orthogonal initialisation, else PyTorch's default.
             log_std_init: initial log standard deviation (Gaussian head only).
             seed: of the initial parameters.
             backend: kernels to compute with.
-
-        Raises:
-            ConfigError: ``net_arch`` or ``activation`` cannot be read.
         """
         layout = actor_critic_layout(observation_size, head, net_arch=net_arch, activation=activation)
         params = initial_params(layout, seed=seed, ortho_init=ortho_init, log_std_init=log_std_init)
