@@ -8,6 +8,7 @@ network; a network is ``W0, b0, W1, b1, ...`` with every ``W`` stored row-major 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 import numpy as np
@@ -30,7 +31,7 @@ class MLPLayout:
     sizes: tuple[int, ...]
     activation: Activation
 
-    @property
+    @cached_property
     def n_params(self) -> int:
         """Number of parameters, weights and biases."""
         return sum((n_in + 1) * n_out for n_in, n_out in zip(self.sizes, self.sizes[1:], strict=False))
@@ -93,7 +94,7 @@ class ActorCriticLayout:
     value: MLPLayout
     head: HeadLayout
 
-    @property
+    @cached_property
     def n_params(self) -> int:
         """P, the length of the flat vector."""
         return self.policy.n_params + self.head.n_log_std + self.value.n_params

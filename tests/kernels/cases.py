@@ -7,7 +7,7 @@ Families: philox, gae, mlp, heads, clipped_loss, gradient_norm, adam, running_mo
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -358,7 +358,7 @@ def _loss_inputs(layout: ActorCriticLayout, **options: Any) -> Callable[[int, An
 
 def _loss_outputs(result: Any) -> tuple[Array, ...]:
     gradient, stats = result
-    return gradient, np.array(astuple(stats))
+    return gradient, np.array(list(vars(stats).values()))
 
 
 def _loss_case(name: str, layout: str, **options: Any) -> KernelCase:
@@ -497,7 +497,7 @@ def _update_inputs(layout: ActorCriticLayout, **options: Any) -> Callable[[int, 
 
 
 def _update_outputs(result: Any) -> tuple[Array, ...]:
-    stats = np.array(astuple(result.stats), np.float64)
+    stats = np.array(list(vars(result.stats).values()), np.float64)
     return result.params, result.first_moment, result.second_moment, stats, np.array(result.adam_step)
 
 
