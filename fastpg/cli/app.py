@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -95,20 +94,11 @@ def run(action: Callable[[], Any], *, debug: bool) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.secho("Interrupted.", err=True, fg="yellow")
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        _silence_stdout()
-        return EXIT_ERROR
     except (FastPGError, OSError, ImportError) as error:
         if debug:
             raise
         click.secho(f"Error: {error}", err=True, fg="red")
         return EXIT_ERROR
-
-
-def _silence_stdout() -> None:
-    """The reader of our output has gone; keep Python from complaining about it at exit."""
-    with contextlib.suppress(OSError, ValueError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager

@@ -163,7 +163,9 @@ ERRORS = {
         ["2 arguments are wrong", "gamma", "n_epochs"],
     ),
     "not a number": (("train", "ppo", "CartPole-v1", "--gamma", "x"), ["'--gamma': expected a number, got 'x'"]),
-    "not JSON": (("train", "ppo", "CartPole-v1", "--env-kwargs", "[1]"), ["expected a JSON object"]),
+    "no JSON": (("train", "ppo", "CartPole-v1", "--env-kwargs", "{g=1}"), ["expected a JSON object", "{g=1}"]),
+    "no whole number": (("train", "ppo", "CartPole-v1", "--n-steps", "2.5"), ["'--n-steps': expected an integer"]),
+    "no JSON object": (("train", "ppo", "CartPole-v1", "--env-kwargs", "[1]"), ["expected a JSON object"]),
     "bad sizes": (("train", "ppo", "CartPole-v1", "--net-arch", "a,b"), ["expected 64,64 or pi=64,64:vf=128,128"]),
     "bad schedule": (("train", "ppo", "CartPole-v1", "--learning-rate", "lin_x"), ["learning_rate: expected"]),
     "negative steps": (("train", "ppo", "CartPole-v1", "--total-timesteps", "-1"), ["expected a whole number >= 0"]),
@@ -203,6 +205,23 @@ def test_debug_shows_the_traceback():
     result = fastpg("eval", "/nonexistent", "--debug")
     assert result.returncode == 1
     assert "Traceback" in result.stderr
+
+
+def test_a_reader_that_goes_away_is_no_traceback():
+    command = [sys.executable, "-m", "fastpg", "info", "--json"]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    child.stdout.close()
+    assert child.stderr.read() == ""
+    child.stderr.close()
+    assert child.wait(timeout=60) == 1
+
+
+def test_interrupt_outside_of_training(capsys):
+    def interrupted():
+        raise KeyboardInterrupt
+
+    assert app.run(interrupted, debug=False) == 130
+    assert "Interrupted." in capsys.readouterr().err
 
 
 def test_foreign_file(tmp_path, capsys):
