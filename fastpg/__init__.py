@@ -1,6 +1,12 @@
-"""fastpg: fast policy-gradient training of MLP policies on a CPU."""
+"""fastpg: fast policy-gradient training of MLP policies on a CPU.
 
-from fastpg import callbacks
+The public names are loaded when they are first used, so that a program which needs the kernels alone, or one error
+class, does not import environments and training.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from fastpg.errors import (
     CheckpointError,
     CheckpointVersionError,
@@ -11,11 +17,14 @@ from fastpg.errors import (
     NumericsError,
     SpaceError,
 )
-from fastpg.training.evaluation import evaluate
-from fastpg.training.loading import load
-from fastpg.training.models import PPO
-from fastpg.updates.schedules import LinearSchedule
 from fastpg.version import __version__
+
+if TYPE_CHECKING:
+    from fastpg import callbacks
+    from fastpg.training.evaluation import evaluate
+    from fastpg.training.loading import load
+    from fastpg.training.models import PPO
+    from fastpg.updates.schedules import LinearSchedule
 
 __all__ = [
     "PPO",
@@ -33,3 +42,26 @@ __all__ = [
     "evaluate",
     "load",
 ]
+
+#: Name -> module that defines it.
+_MODULES = {
+    "PPO": "fastpg.training.models",
+    "LinearSchedule": "fastpg.updates.schedules",
+    "evaluate": "fastpg.training.evaluation",
+    "load": "fastpg.training.loading",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Load the public name ``name`` (called by Python for names that are not here yet)."""
+    if name == "callbacks":
+        return importlib.import_module("fastpg.callbacks")
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(_MODULES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names, loaded or not."""
+    return sorted({*globals(), *__all__})

@@ -23,6 +23,7 @@ from fastpg.callbacks import (
     StopTrainingOnRewardThreshold,
 )
 from fastpg.rollout.collector import Collector
+from fastpg.training.logging import Logger
 from tests.envs import scripted_fns
 from tests.training.tools import N_ENVS, N_SAMPLES, fingerprint, small_model
 
@@ -208,7 +209,7 @@ def test_evaluations_are_recorded_and_the_best_model_is_kept(tmp_path: Path) -> 
     assert fastpg.evaluate(loaded, "CartPole-v1", n_episodes=3, seed=0).mean_return == means.max()
 
 
-class KeepingLogger(fastpg.training.logging.Logger):
+class KeepingLogger(Logger):
     """Keeps every dumped row."""
 
     def __init__(self, rows: list[dict[str, Any]]) -> None:

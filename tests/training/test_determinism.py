@@ -14,6 +14,7 @@ import pytest
 import fastpg
 from fastpg.callbacks import CheckpointCallback
 from fastpg.kernels import backends
+from fastpg.training.checkpoint import load_checkpoint
 from tests.envs import ContinuousTargetProbe, MatchingProbe, scripted_fns
 from tests.training.tools import N_SAMPLES, fingerprint, small_model
 
@@ -136,7 +137,7 @@ class StatefulSync(gym.vector.SyncVectorEnv):
 def test_checkpoint_within_a_rollout_begins_new_episodes(tmp_path: Path) -> None:
     model = make([StatefulWalk, StatefulWalk])
     model.learn(2 * N_SAMPLES, CheckpointCallback(11, tmp_path))
-    arrays, _ = fastpg.training.checkpoint.load_checkpoint(tmp_path / "rl_model_22_steps.fastpg")
+    arrays, _ = load_checkpoint(tmp_path / "rl_model_22_steps.fastpg")
     assert not [name for name in arrays if name.startswith("running/")]
     assert [name for name in model.state_dict()[0] if name.startswith("running/env/")]
 
