@@ -3,10 +3,11 @@
 namespace fastpg::bindings {
 namespace {
 
+// As Python writes a tuple.
 std::string text(Shape shape) {
-    std::string s = "(";
-    for (const Index length : shape) s += std::to_string(length) + ", ";
-    return s + ")";
+    py::list lengths;
+    for (const Index length : shape) lengths.append(length);
+    return std::string(py::str(py::tuple(lengths)));
 }
 
 std::string shape_text(const py::array& array) {

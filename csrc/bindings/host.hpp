@@ -11,7 +11,7 @@ class KernelHost {
 public:
     explicit KernelHost(int n_threads);
     Host host() const {
-        return {lease_.n_threads(), &ThreadLease::run, &is_interrupted};
+        return {lease_.n_threads(), &ThreadLease::run, &is_interrupted, &ThreadLease::report_contention};
     }
 
 private:

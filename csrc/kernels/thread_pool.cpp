@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <signal.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <system_error>
@@ -102,20 +103,38 @@ ThreadPool& pool() {
 
 thread_local ThreadPool* leased_pool = nullptr;
 
+// Leases still to be refused after contention.
+constexpr int kRefusals = 8;
+std::atomic<int> n_refusals{0};
+
+// Takes one of the refusals that are left.
+bool is_refused() {
+    int left = n_refusals.load(std::memory_order_relaxed);
+    return left > 0 && n_refusals.compare_exchange_strong(left, left - 1, std::memory_order_relaxed);
+}
+
 }  // namespace
 
 ThreadLease::ThreadLease(int n_wanted) : n_threads_(1) {
     const int n_cpus = n_wanted > 1 ? n_allowed_cpus() : 1;
     const int n = n_wanted < n_cpus ? n_wanted : n_cpus;
-    if (n < 2 || leased_pool != nullptr || !pool().lease.try_lock()) return;
-    leased_pool = &pool();
-    n_threads_ = leased_pool->grow(n - 1) + 1;
+    if (n < 2 || leased_pool != nullptr || is_refused() || !pool().lease.try_lock()) return;
+    n_threads_ = pool().grow(n - 1) + 1;
+    if (n_threads_ > 1) {
+        leased_pool = &pool();
+    } else {
+        pool().lease.unlock();
+    }
 }
 
 ThreadLease::~ThreadLease() {
     if (n_threads_ == 1) return;
     leased_pool->lease.unlock();
     leased_pool = nullptr;
+}
+
+void ThreadLease::report_contention() {
+    n_refusals.store(kRefusals, std::memory_order_relaxed);
 }
 
 void ThreadLease::run(int n, void (*task)(void*, int), void* context) {

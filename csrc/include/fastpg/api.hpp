@@ -56,6 +56,7 @@ struct Host {
     int n_threads;
     void (*run)(int n, void (*task)(void* context, int index), void* context);
     bool (*poll)();
+    void (*report_contention)();
 };
 
 // Thrown where an input value (not a shape) makes a result meaningless; the bindings turn it into a ValueError.

@@ -14,7 +14,6 @@ public:
 
     // Returns when all threads have called it equally often. What a thread wrote before is seen by all after.
     void wait() {
-        if (n_threads_ == 1) return;
         const std::uint64_t ticket = __atomic_fetch_add(&arrivals_, 1, __ATOMIC_ACQ_REL);
         const std::uint64_t target =
             (ticket / static_cast<unsigned>(n_threads_) + 1) * static_cast<unsigned>(n_threads_);

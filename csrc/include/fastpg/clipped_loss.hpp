@@ -243,12 +243,12 @@ private:
 // The statistics of one minibatch out of its sums.
 inline void loss_stats(const PolicySums& policy, double squared_error, const ClippedLossRule& rule, Index n_rows,
                        double* stats) {
-    const double scale = 1.0 / static_cast<double>(n_rows);
-    stats[kPolicyGradientLoss] = -policy.surrogate * scale;
-    stats[kValueLoss] = squared_error * scale;
-    stats[kEntropyLoss] = -policy.entropy * scale;
-    stats[kApproxKl] = policy.kl * scale;
-    stats[kClipFraction] = policy.clipped * scale;
+    const double n = static_cast<double>(n_rows);
+    stats[kPolicyGradientLoss] = -policy.surrogate / n;
+    stats[kValueLoss] = squared_error / n;
+    stats[kEntropyLoss] = -policy.entropy / n;
+    stats[kApproxKl] = policy.kl / n;
+    stats[kClipFraction] = policy.clipped / n;
     stats[kLoss] = stats[kPolicyGradientLoss] + rule.ent_coef * stats[kEntropyLoss] + rule.vf_coef * stats[kValueLoss];
 }
 

@@ -155,6 +155,24 @@ FASTPG_INLINE Vec<T> fold_rows(const Vec<T>* rows) {
     }
 }
 
+// Transposes the square matrix in rows[0 .. kLanes): swaps the off-diagonal quarters of every kGroup x kGroup block on
+// the diagonal, then of the blocks half as large.
+template <class T, int kGroup>
+FASTPG_INLINE void exchange_halves(Vec<T>* rows) {
+    if constexpr (kGroup > 1) {
+        constexpr int kHalf = kGroup / 2;
+        constexpr std::make_integer_sequence<int, kLanes<T>> kSequence{};
+#pragma GCC unroll 16
+        for (int i = 0; i < kLanes<T>; ++i) {
+            if (i % kGroup >= kHalf) continue;
+            const Vec<T> upper = fold_half<T, kGroup, false>(rows[i], rows[i + kHalf], kSequence);
+            rows[i + kHalf] = fold_half<T, kGroup, true>(rows[i], rows[i + kHalf], kSequence);
+            rows[i] = upper;
+        }
+        exchange_halves<T, kHalf>(rows);
+    }
+}
+
 // 16 partial sums in kParts registers -> kLanes partial sums in one.
 template <class T, int kCount>
 FASTPG_INLINE void fold_parts(Vec<T>* part) {
@@ -228,7 +246,12 @@ public:
         for (Index row = 0; row < n_rows; ++row) {
             const T* from = inputs + (index != nullptr ? static_cast<Index>(index[row]) : first_row + row) * n_in;
             T* to = activations_.data() + row * kPanel;
-            for (Index i = 0; i < n_in; ++i) to[i / kPanel * panel_stride() + i % kPanel] = from[i];
+            for (Index left = n_in; left > 0; left -= kPanel) {
+                const Index n = smaller<Index>(left, kPanel);
+                for (Index i = 0; i < n; ++i) to[i] = from[i];
+                from += kPanel;
+                to += panel_stride();
+            }
         }
     }
 
@@ -387,8 +410,23 @@ private:
         T* target = to + (p * layer.n_out + q * kPanel) * kPanel;
         const Index n_in = smaller<Index>(kPanel, layer.n_in - p * kPanel);
         const Index n_out = smaller<Index>(kPanel, layer.n_out - q * kPanel);
+        if (n_in == kPanel && n_out == kPanel) return transpose_whole(from, target);
         for (Index o = 0; o < n_out; ++o) {
             for (Index i = 0; i < n_in; ++i) target[o * kPanel + i] = from[i * kPanel + o];
+        }
+    }
+
+    static void transpose_whole(const T* from, T* to) {
+        constexpr int n = kLanes<T>;
+        for (Index i = 0; i < kPanel; i += n) {
+            for (Index o = 0; o < kPanel; o += n) {
+                Vec<T> square[n];
+#pragma GCC unroll 16
+                for (int r = 0; r < n; ++r) square[r] = load(from + (i + r) * kPanel + o);
+                exchange_halves<T, n>(square);
+#pragma GCC unroll 16
+                for (int r = 0; r < n; ++r) store(to + (o + r) * kPanel + i, square[r]);
+            }
         }
     }
 

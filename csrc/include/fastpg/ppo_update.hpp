@@ -8,6 +8,7 @@
 
 #include "fastpg/barrier.hpp"
 #include "fastpg/clipped_loss.hpp"
+#include "fastpg/load_meter.hpp"
 
 namespace fastpg {
 namespace FASTPG_ISA {
@@ -132,7 +133,7 @@ public:
           value_(shape, minibatches_.largest()),
           policy_optimizer_(policy_.network(), state),
           value_optimizer_(value_.network(), advance(state, policy_.network().dense_size())),
-          barrier_(host.n_threads > 1 ? 2 : 1) {
+          barrier_(2) {
         for (Buffer<std::int64_t>& order : orders_) order.reset(batch.n_rows);
     }
 
@@ -160,11 +161,14 @@ private:
         double squared_error;
         double policy_squared_norm;
         double value_squared_norm;
+        bool is_policy_contended;
+        bool is_value_contended;
         bool stop;
     };
 
     // All minibatches, on one thread, for the networks of this role.
     void train(int role) {
+        LoadMeter load;
         Index taken = rule_.adam_step;
         std::uint64_t turn = 0;
         for (Index epoch = 0; epoch < rule_.n_epochs; ++epoch) {
@@ -174,8 +178,15 @@ private:
                 const Minibatch rows{order + j * minibatches_.batch_size, minibatches_.size(j)};
                 Exchange& exchange = exchanges_[turn++ % 2];
                 compute(role, rows, exchange);
-                barrier_.wait();
+                if (role == kPolicy) exchange.is_policy_contended = load.is_contended();
+                if (role == kValue) exchange.is_value_contended = load.is_contended();
+                if (role != kBoth) barrier_.wait();
                 if (exchange.stop || !step(role, rows, exchange, ++taken)) return;
+                if (role == kBoth || !(exchange.is_policy_contended || exchange.is_value_contended)) continue;
+                barrier_.wait();  // both have taken the step
+                if (role == kValue) return;
+                role = kBoth;
+                host_.report_contention();
             }
         }
     }

@@ -24,6 +24,9 @@ public:
     // n_threads all run at the same time; with one thread they run in order. The task must not throw.
     static void run(int n, void (*task)(void* context, int index), void* context);
 
+    // The threads had to share their processors with others.
+    static void report_contention();
+
 private:
     int n_threads_;
 };
