@@ -348,7 +348,7 @@ class SerialVectorEnv(gym.vector.VectorEnv):
             env.set_state({name.removeprefix(prefix): state[name] for name in state if name.startswith(prefix)})
 
     def __del__(self) -> None:
-        """Close nothing: the sub-environments may be the user's. (Gymnasium 1.0 closes here, later versions do not.)"""
+        """Close nothing, as the sub-environments may be the user's; Gymnasium 1.0 would, later versions do not."""
 
     def close_extras(self, **kwargs: Any) -> None:
         """Close every sub-environment, then raise the first error that one of them raised."""
