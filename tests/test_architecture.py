@@ -40,7 +40,7 @@ ALLOWED_INTERNAL: dict[str, set[str]] = {
     "sb3": APPLICATION,
     "distributed": APPLICATION,
     "plotting": APPLICATION,
-    "cli": APPLICATION,
+    "cli": APPLICATION | {"plotting"},
     "__main__": {"cli"},
     "": APPLICATION,
 }

@@ -1,4 +1,4 @@
-"""The command ``fastpg``: train, eval, info.
+"""The command ``fastpg``: train, eval, plot, info.
 
 The commands import what they need when they run, so that ``fastpg --help`` is quick.
 """

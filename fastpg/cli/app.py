@@ -23,6 +23,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 COMMANDS = {
     "train": ("fastpg.cli.train:train", "Train a policy; writes a run directory."),
     "eval": ("fastpg.cli.evaluate:evaluate_command", "Evaluate a trained policy over whole episodes."),
+    "plot": ("fastpg.cli.plot:plot", "Plot learning curves of run directories."),
     "info": ("fastpg.cli.info:info", "Show version, backends, instruction set, threads."),
 }
 

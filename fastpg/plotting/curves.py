@@ -92,7 +92,7 @@ def plot_curves(
         The path of the picture.
 
     Raises:
-        ConfigError: no run, not a run directory, unknown or empty column.
+        ConfigError: no run, not a run directory, unknown or empty column, unknown format.
         ImportError: matplotlib is not installed.
     """
     if not run_dirs:
@@ -108,6 +108,12 @@ def plot_curves(
     axes.set(xlabel=x_key, ylabel=key)
     axes.grid(alpha=0.3)
     axes.legend(frameon=False)
+    suffix = Path(output).suffix.removeprefix(".")
+    formats = figure.canvas.get_supported_filetypes()
+    if suffix not in formats:
+        raise ConfigError(
+            f"output: expected a file name that ends in one of {', '.join(formats)}, got {str(output)!r}."
+        )
     figure.savefig(output, dpi=150)
     return Path(output)
 
