@@ -16,7 +16,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from fastpg.errors import ConfigError
-from fastpg.updates.schedules import LostSchedule, Schedule, as_number, evaluate_schedule, parse_schedule
+from fastpg.updates.schedules import (
+    LinearSchedule,
+    LostSchedule,
+    Schedule,
+    as_number,
+    evaluate_schedule,
+    parse_schedule,
+)
 
 
 class Rejected(Exception):  # noqa: N818 - never reaches a user
@@ -54,7 +61,7 @@ class Integer:
         bounds = f">= {self.minimum}" if self.maximum is None else f"in [{self.minimum}, {self.maximum}]"
         try:
             number = operator.index(value)
-        except TypeError:
+        except Exception:  # noqa: BLE001 - whatever the user's __index__ raises, it is not an integer
             raise Rejected(f"an integer {bounds}") from None
         is_below_maximum = self.maximum is None or number <= self.maximum
         if isinstance(value, (bool, np.bool_)) or number < self.minimum or not is_below_maximum:
@@ -111,15 +118,23 @@ class Scheduled:
             if number is None or not 0.0 < number < math.inf:
                 raise Rejected(expected)
             return number
-        try:
-            evaluate_schedule("argument", value, 1.0)
-        except ConfigError:
-            raise Rejected(
-                f"a function that returns a finite number >= 0, but at progress 1 it gave {value(1.0)!r}"
-            ) from None
-        except Exception as error:
-            raise Rejected(f"a function of one number, but at progress 1 it raised {error!r}") from error
+        _check_schedule_at(1.0, value)
+        if isinstance(value, LinearSchedule):
+            _check_schedule_at(0.0, value)
         return value  # type: ignore[no-any-return]  # callable(value) narrows to a callable of unknown result
+
+
+def _check_schedule_at(progress: float, schedule: Any) -> None:
+    """Raise Rejected unless the function ``schedule`` returns a finite number >= 0 at ``progress``."""
+    try:
+        given = schedule(progress)
+        evaluate_schedule("argument", lambda _: given, progress)
+    except ConfigError:
+        raise Rejected(
+            f"a function that returns a finite number >= 0, but at progress {progress:g} it gave {given!r}"
+        ) from None
+    except Exception as error:
+        raise Rejected(f"a function of one number, but at progress {progress:g} it raised {error!r}") from error
 
 
 @dataclass(eq=False, repr=False)

@@ -35,6 +35,8 @@ from fastpg.updates.schedules import LinearSchedule, LostSchedule, Schedule
 
 ConfigT = TypeVar("ConfigT", bound="OnPolicyConfig")
 
+MAX_COUNT = 2**31 - 1
+
 NORMALIZER_OPTIONS = Keywords(
     checks={
         "norm_obs": Flag(),
@@ -96,7 +98,7 @@ class OnPolicyConfig:
     """Arguments that all on-policy algorithms share; names and defaults as in stable-baselines3 where it has them."""
 
     learning_rate: Schedule = argument(3e-4, Scheduled(), "Step size of Adam; a number, lin_START or a function.")
-    n_steps: int = argument(2048, Integer(1), "Steps of each environment per iteration.")
+    n_steps: int = argument(2048, Integer(1, MAX_COUNT), "Steps of each environment per iteration.")
     gamma: float = argument(0.99, Real(0.0, 1.0), "Discount per step.")
     gae_lambda: float = argument(0.95, Real(0.0, 1.0), "Bias-variance trade-off of the advantage estimate (GAE).")
     normalize_advantage: bool = argument(True, Flag(), "Standardise the advantages of each minibatch.")
@@ -111,7 +113,9 @@ class OnPolicyConfig:
         "State-dependent exploration; not supported yet.",
     )
     sde_sample_freq: int = argument(-1, Integer(-1), "Steps between noise matrices of state-dependent exploration.")
-    stats_window_size: int = argument(100, Integer(1), "Finished episodes that the rollout statistics average over.")
+    stats_window_size: int = argument(
+        100, Integer(1, MAX_COUNT), "Finished episodes that the rollout statistics average over."
+    )
     tensorboard_log: str | None = argument(None, Optional(Text()), "Directory for TensorBoard files.")
     policy_kwargs: dict[str, Any] | None = argument(
         None,

@@ -46,12 +46,14 @@ class PPOConfig(OnPolicyConfig):
         needed = rollout | {"normalize_advantage"}
         if n_samples == 1 and is_normalized is True:
             yield needed, f"n_steps: expected n_steps * n_envs >= 2 to standardise advantages, got {sizes}"
+        if "batch_size" in rejected:
+            return
         if batch_size == 1 and is_normalized is True:
             yield (
                 {"batch_size", "normalize_advantage"},
                 "batch_size: expected an integer >= 2 to standardise advantages, got 1 (or normalize_advantage=False)",
             )
-        elif "batch_size" not in rejected and 0 < n_samples < batch_size:
+        elif 0 < n_samples < batch_size:
             yield rollout | {"batch_size"}, f"batch_size: expected at most {sizes}, got {batch_size}"
 
     def _cautions(self) -> list[str]:

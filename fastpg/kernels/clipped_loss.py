@@ -85,8 +85,8 @@ def clipped_loss_gradient(
         returns: (B,), same dtype.
         old_values: (B,), same dtype; used only with ``clip_range_vf``.
         layout: both networks and the head.
-        clip_range: epsilon > 0; infinity allowed.
-        clip_range_vf: > 0, in the units of the returns; None for no clipping.
+        clip_range: epsilon >= 0, where a schedule may end; infinity allowed.
+        clip_range_vf: >= 0, in the units of the returns; None for no clipping.
         vf_coef: >= 0.
         ent_coef: finite.
         normalize_advantage: see above.
@@ -112,8 +112,8 @@ def clipped_loss_gradient(
         params,
         *sample,
         layout=layout,
-        clip_range=_check.check_positive(f"{kernel}: clip_range", clip_range),
-        clip_range_vf=optional_positive(f"{kernel}: clip_range_vf", clip_range_vf),
+        clip_range=_check.check_real(f"{kernel}: clip_range", clip_range, 0.0),
+        clip_range_vf=optional_range(f"{kernel}: clip_range_vf", clip_range_vf),
         vf_coef=_check.check_real(f"{kernel}: vf_coef", vf_coef, 0.0),
         ent_coef=_check.check_finite(f"{kernel}: ent_coef", ent_coef),
         normalize_advantage=bool(normalize_advantage),
@@ -136,6 +136,6 @@ def checked_sample(kernel: str, sample: LossSample, layout: ActorCriticLayout, d
     return LossSample(observations, checked_actions(kernel, sample.actions, layout.head, dtype, n_samples), *columns)
 
 
-def optional_positive(where: str, value: float | None) -> float | None:
-    """``value`` as a float > 0, or None."""
-    return None if value is None else _check.check_positive(where, value)
+def optional_range(where: str, value: float | None) -> float | None:
+    """``value`` as a float >= 0, or None."""
+    return None if value is None else _check.check_real(where, value, 0.0)

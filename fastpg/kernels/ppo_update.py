@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fastpg.kernels import _check, backends
 from fastpg.kernels.adam import check_decay
-from fastpg.kernels.clipped_loss import LossSample, checked_sample, optional_positive
+from fastpg.kernels.clipped_loss import LossSample, checked_sample, optional_range
 from fastpg.kernels.layout import ActorCriticLayout
 
 Array = NDArray[Any]
@@ -110,8 +110,8 @@ def ppo_update(
         layout: both networks and the head.
         n_epochs: 1 <= n_epochs < 2^16.
         batch_size: samples per minibatch, >= 1; more than B means one minibatch.
-        clip_range: epsilon > 0.
-        clip_range_vf: > 0, None for no value clipping.
+        clip_range: epsilon >= 0, where a schedule may end; infinity allowed.
+        clip_range_vf: >= 0, None for no value clipping.
         vf_coef: >= 0.
         ent_coef: finite.
         max_grad_norm: > 0, infinity for no clipping.
@@ -154,13 +154,13 @@ def ppo_update(
         layout=layout,
         n_epochs=_check.check_integer("ppo_update: n_epochs", n_epochs, 1, _MAX_EPOCHS),
         batch_size=_check.check_integer("ppo_update: batch_size", batch_size, 1, 2**62),
-        clip_range=_check.check_positive("ppo_update: clip_range", clip_range),
-        clip_range_vf=optional_positive("ppo_update: clip_range_vf", clip_range_vf),
+        clip_range=_check.check_real("ppo_update: clip_range", clip_range, 0.0),
+        clip_range_vf=optional_range("ppo_update: clip_range_vf", clip_range_vf),
         vf_coef=_check.check_real("ppo_update: vf_coef", vf_coef, 0.0),
         ent_coef=_check.check_finite("ppo_update: ent_coef", ent_coef),
         max_grad_norm=_check.check_positive("ppo_update: max_grad_norm", max_grad_norm),
         normalize_advantage=bool(normalize_advantage),
-        target_kl=optional_positive("ppo_update: target_kl", target_kl),
+        target_kl=None if target_kl is None else _check.check_positive("ppo_update: target_kl", target_kl),
         learning_rate=_check.check_non_negative("ppo_update: learning_rate", learning_rate),
         beta1=check_decay("ppo_update: beta1", beta1),
         beta2=check_decay("ppo_update: beta2", beta2),

@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from fastpg.algorithms.config import OnPolicyConfig
 from fastpg.policies.actor_critic import ActorCritic
+from fastpg.policies.architecture import actor_critic_layout
 from fastpg.rollout.normalize import Normalizer
 from fastpg.rollout.spaces import ActionDecoder, ObservationEncoder
+from fastpg.training.memory import check_memory
 
 Array = NDArray[Any]
 
@@ -45,9 +47,10 @@ class Agent:
 
     @classmethod
     def create(cls, config: OnPolicyConfig, observation_space: Space[Any], action_space: Space[Any]) -> Agent:
-        """A new agent with initial parameters; SpaceError for a space that is not supported."""
+        """A new agent with initial parameters; SpaceError for an unsupported space, ConfigError beyond the memory."""
         encoder, decoder = ObservationEncoder(observation_space), ActionDecoder(action_space)
         options = config.policy_options
+        check_memory(config, actor_critic_layout(encoder.size, decoder.head, net_arch=options.net_arch))
         seed = cast(int, config.seed)
         policy = ActorCritic.create(
             encoder.size,

@@ -4,6 +4,7 @@ import enum
 import json
 import math
 import warnings
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,25 @@ from fastpg.updates.schedules import LinearSchedule, LostSchedule
 
 NAN, INF = math.nan, math.inf
 
+
+class Hostile:
+    """Raises whatever one asks of it."""
+
+    def _raise(self, *args: Any) -> Any:
+        raise RuntimeError("hostile")
+
+    __float__ = __index__ = __eq__ = __bool__ = __len__ = _raise
+    __hash__ = object.__hash__
+
+
 BAD_VALUES: dict[str, list[Any]] = {
-    "learning_rate": [0, -1e-3, NAN, INF, None, "fast", True, lambda progress: NAN, lambda: 1e-3],
-    "n_steps": [0, -1, 2.0, True, "8", None],
-    "batch_size": [0, 1, 64.0, True, 10**9],
+    "learning_rate": [0, -1e-3, NAN, INF, None, "fast", True, lambda progress: NAN, lambda: 1e-3, Hostile()],
+    "n_steps": [0, -1, 2.0, True, "8", None, 10**30],
+    "batch_size": [0, 1, 64.0, True, 10**9, Decimal("sNaN"), Hostile()],
     "n_epochs": [0, -1, 1.5, None, 2**16],
     "gamma": [-0.1, 1.1, NAN, None, "0.99"],
     "gae_lambda": [-0.1, 1.1, NAN],
-    "clip_range": [0, -0.2, NAN, INF, lambda progress: -1],
+    "clip_range": [0, -0.2, NAN, INF, lambda progress: -1, LinearSchedule(0.2, -0.1), LinearSchedule(0.2, NAN)],
     "clip_range_vf": [0, -0.2, NAN],
     "normalize_advantage": [1, None, "yes"],
     "ent_coef": [NAN, INF, None],
@@ -31,7 +43,7 @@ BAD_VALUES: dict[str, list[Any]] = {
     "max_grad_norm": [0, -1, NAN],
     "target_kl": [0, -0.1, NAN, INF],
     "use_sde": [True],
-    "stats_window_size": [0, 1.5],
+    "stats_window_size": [0, 1.5, 2**63],
     "tensorboard_log": [3],
     "policy_kwargs": [
         {"net_arch": [0]},

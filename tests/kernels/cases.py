@@ -381,6 +381,7 @@ LOSSES = [
     _loss_case("multi_categorical", "multi_categorical_relu", clip_range_vf=0.2),
     _loss_case("bernoulli", "bernoulli_linear", normalize_advantage=False, vf_coef=0.0),
     _loss_case("gaussian_wide", "gaussian_wide", clip_range_vf=0.1, clip_range=np.inf),
+    _loss_case("closed_clip_ranges", "cartpole", clip_range_vf=0.0, clip_range=0.0),
 ]
 
 

@@ -17,6 +17,8 @@ from gymnasium import spaces
 
 import fastpg
 from fastpg.algorithms.ppo import PPOConfig
+from fastpg.training import memory
+from fastpg.training.agent import Agent
 from fastpg.training.space_json import space_from_json, space_to_json
 from tests.envs import ScriptedEnv, scripted_fns
 from tests.training.tools import N_ENVS, N_SAMPLES, fingerprint, small_model
@@ -93,6 +95,20 @@ def test_unsupported_space_is_an_error_at_construction() -> None:
     env = SpaceEnv(spaces.Dict(a=spaces.Discrete(2)), spaces.Discrete(2))
     with pytest.raises(fastpg.SpaceError, match="FlattenObservation"):
         fastpg.PPO("MlpPolicy", env)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"n_steps": 10**9}, {"n_steps": 10**6, "n_envs": 2**16}, {"policy_kwargs": {"net_arch": [65536] * 9}}],
+    ids=str,
+)
+def test_model_beyond_the_memory_is_an_error_at_construction(
+    monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(memory, "_physical_memory", lambda: 64 * 2**30)
+    config = PPOConfig(**arguments, seed=0)
+    with pytest.raises(fastpg.ConfigError, match=r"expected a model for the 64 GiB of memory .* Fix: lower n_steps"):
+        Agent.create(config, spaces.Box(-1.0, 1.0, (4,)), spaces.Discrete(2))
 
 
 def test_unavailable_backend_is_an_error_at_construction(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -203,6 +219,12 @@ def test_schedules_follow_progress() -> None:
     model.learn(4 * N_SAMPLES, reset_num_timesteps=False)
     model.learn(N_SAMPLES - 1)
     assert seen == [0.75, 0.5, 0.25, 0.0, 0.375, 0.25, 0.125, 0.0, 0.0]
+
+
+def test_schedules_may_end_at_zero() -> None:
+    model = small_model(learning_rate="lin_1e-3", clip_range="lin_0.2", clip_range_vf="lin_0.2")
+    before = model.learn(N_SAMPLES).policy.params
+    np.testing.assert_array_equal(model.learn(N_SAMPLES).policy.params, before)  # one iteration, at its end
 
 
 def test_schedule_that_turns_bad_stops_with_the_state_kept() -> None:
