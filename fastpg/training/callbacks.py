@@ -154,6 +154,8 @@ class CallbackList(BaseCallback):
 
     def _init_callback(self) -> None:
         for callback in self.callbacks:
+            if self.parent is not None:
+                callback.parent = self.parent
             callback.init_callback(self.model)
 
     def _on_training_start(self) -> None:
@@ -259,11 +261,23 @@ class CheckpointCallback(BaseCallback):
         save_freq: calls of ``on_step`` between two files (one call per step of all environments together).
         save_path: directory, made if missing.
         name_prefix: first part of the file names.
+        save_replay_buffer: taken as in stable-baselines3; on-policy algorithms have no replay buffer.
+        save_vecnormalize: taken as in stable-baselines3; the statistics of ``normalize`` are in every file.
         verbose: 1 logs each file.
     """
 
-    def __init__(self, save_freq: int, save_path: str | Path, name_prefix: str = "rl_model", verbose: int = 0) -> None:
+    def __init__(
+        self,
+        save_freq: int,
+        save_path: str | Path,
+        name_prefix: str = "rl_model",
+        *,
+        save_replay_buffer: bool = False,
+        save_vecnormalize: bool = False,
+        verbose: int = 0,
+    ) -> None:
         super().__init__(verbose)
+        del save_replay_buffer, save_vecnormalize
         _check_frequency("save_freq", save_freq)
         self.save_freq = save_freq
         self.save_path = Path(save_path)
@@ -295,8 +309,10 @@ class EvalCallback(EventCallback):
             the environment reports them), rewritten at every evaluation.
         best_model_save_path: directory of ``best_model.fastpg``.
         deterministic: take the most probable action.
+        render: only False; make ``eval_env`` with a ``render_mode`` to watch or record it.
         seed: of the evaluation episodes; None uses fresh ones each time.
         verbose: 1 logs each result.
+        warn: taken as in stable-baselines3; episodes are counted here, so there is no wrapper to miss.
     """
 
     def __init__(
@@ -310,11 +326,19 @@ class EvalCallback(EventCallback):
         log_path: str | Path | None = None,
         best_model_save_path: str | Path | None = None,
         deterministic: bool = True,
+        render: bool = False,
         seed: int | None = None,
         verbose: int = 1,
+        warn: bool = True,
     ) -> None:
         super().__init__(callback_after_eval, verbose)
+        del warn
         _check_frequency("eval_freq", eval_freq)
+        if render:
+            raise ConfigError(
+                "render: expected False, got True: evaluation does not draw. Fix: leave render out and make eval_env "
+                "with render_mode='human'."
+            )
         self.callback_on_new_best = callback_on_new_best
         if callback_on_new_best is not None:
             callback_on_new_best.parent = self
@@ -454,7 +478,7 @@ class StopTrainingOnMaxEpisodes(BaseCallback):
 class ProgressBarCallback(BaseCallback):
     """A progress bar on the terminal, moved after every rollout."""
 
-    _progress: Progress
+    _progress: Progress | None = None
 
     def _on_training_start(self) -> None:
         from rich import progress  # noqa: PLC0415 - keeps rich out of `import fastpg`
@@ -470,10 +494,12 @@ class ProgressBarCallback(BaseCallback):
         self._progress.start()
 
     def _on_rollout_end(self) -> None:
-        self._progress.update(self._task, completed=self.num_timesteps - self._start)
+        if self._progress is not None:
+            self._progress.update(self._task, completed=self.num_timesteps - self._start)
 
     def _on_training_end(self) -> None:
-        self._progress.stop()
+        if self._progress is not None:  # None where another callback failed before training began
+            self._progress.stop()
 
 
 def make_callback(callback: CallbackLike) -> BaseCallback:

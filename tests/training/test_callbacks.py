@@ -221,6 +221,24 @@ class KeepingLogger(Logger):
         super().dump(step)
 
 
+def test_arguments_of_stable_baselines3_are_taken(tmp_path: Path) -> None:
+    callbacks = [
+        CheckpointCallback(5, tmp_path, save_replay_buffer=True, save_vecnormalize=True),
+        EvalCallback("CartPole-v1", eval_freq=8, n_eval_episodes=1, deterministic=True, render=False, warn=False),
+    ]
+    small_model().learn(N_SAMPLES, callbacks)
+    assert [path.name for path in tmp_path.iterdir()] == ["rl_model_10_steps.fastpg"]
+    with pytest.raises(fastpg.ConfigError, match="render: expected False, got True"):
+        EvalCallback("CartPole-v1", render=True)
+
+
+def test_a_list_below_an_evaluation_knows_its_parent() -> None:
+    stops = CallbackList([CallbackList([StopTrainingOnRewardThreshold(1.0)])])
+    callback = EvalCallback("CartPole-v1", stops, n_eval_episodes=1, eval_freq=3)
+    small_model().learn(100 * N_SAMPLES, callback)
+    assert callback.n_calls == 3
+
+
 def test_reward_threshold_stops() -> None:
     callback = EvalCallback("CartPole-v1", StopTrainingOnRewardThreshold(1.0), n_eval_episodes=1, eval_freq=3)
     small_model().learn(100 * N_SAMPLES, callback)
@@ -245,6 +263,15 @@ def test_progress_bar_ends_where_training_ends(capsys: pytest.CaptureFixture[str
     assert "32/32" in capsys.readouterr().out
     with pytest.raises(ValueError, match="no"):
         small_model().learn(1, [ProgressBarCallback(), Failing()])
+
+
+def test_progress_bar_hides_no_error_that_came_before_it() -> None:
+    class FailingEarly(BaseCallback):
+        def _on_training_start(self) -> None:
+            raise ValueError("early")
+
+    with pytest.raises(ValueError, match="early"):
+        small_model().learn(1, [FailingEarly(), ProgressBarCallback()])
 
 
 class Failing(BaseCallback):
