@@ -91,8 +91,8 @@ class OnPolicyModel:
         self._env_id: str | None = None
         self.n_rollout_steps = 0
         self._collector: Collector | None = None
-        self._logger: Logger | None = None
-        self._run_logger: Logger | None = None
+        self._logger: Logger | None = None  # the user's
+        self._run_logger = Logger()
         self._tensorboard_directory: Path | None = None
         self._agent = Agent.create(config, observation_space, action_space)
         normalizer = self._agent.normalizer
@@ -159,22 +159,23 @@ class OnPolicyModel:
                 last finished iteration, and ``learn`` may be called again.
         """
         goal = _checked_total(total_timesteps)
+        _check_log_interval(log_interval)
         hooks = make_callback(callback)
         if progress_bar:
             hooks = CallbackList([hooks, ProgressBarCallback()])
-        self._start(goal, is_new=reset_num_timesteps)
-        self._run_logger = self._logger or self._start_logger(tb_log_name, is_new=reset_num_timesteps)
+        collector = self.collector
+        self._run_logger = self._start_logger(tb_log_name, is_new=reset_num_timesteps)
         try:
+            self._start(goal, collector, is_new=reset_num_timesteps)
             hooks.init_callback(self)
             train(self, hooks, log_interval=log_interval)
         finally:
-            if self._run_logger is not self._logger:
-                self._run_logger.close()
+            self._run_logger.close()
+            self._run_logger = Logger()
         return self
 
-    def _start(self, goal: int, *, is_new: bool) -> None:
+    def _start(self, goal: int, collector: Collector, *, is_new: bool) -> None:
         """Set where training ends; a new run counts from 0 and begins new episodes."""
-        collector = self.collector
         if not is_new:
             self._state = replace(self._state, total_timesteps=self._state.num_timesteps + goal)
             return
@@ -184,7 +185,9 @@ class OnPolicyModel:
         self._state = replace(self._state, num_timesteps=0, total_timesteps=goal, collector=begun)
 
     def _start_logger(self, run_name: str | None, *, is_new: bool) -> Logger:
-        """The log that ``verbose`` and ``tensorboard_log`` ask for."""
+        """The log that ``verbose`` and ``tensorboard_log`` ask for, if the user has not set one."""
+        if self._logger is not None:
+            return Logger()
         sinks: list[Sink] = [ConsoleSink()] if self.config.verbose >= 1 else []
         if self.config.tensorboard_log is not None:
             if is_new or self._tensorboard_directory is None:
@@ -500,11 +503,19 @@ class OnPolicyModel:
     @property
     def logger(self) -> Logger:
         """Where metrics are recorded; one that only collects, outside of ``learn``."""
-        return self._logger or self._run_logger or Logger()
+        return self._logger or self._run_logger
 
     def set_logger(self, logger: Logger) -> None:
         """Record to ``logger`` from now on; it stays open after ``learn``."""
         self._logger = logger
+
+
+def _check_log_interval(log_interval: Any) -> None:
+    is_integer = isinstance(log_interval, (int, np.integer)) and not isinstance(log_interval, bool)
+    if log_interval is not None and not (is_integer and log_interval >= 1):
+        raise ConfigError(
+            f"log_interval: expected an integer >= 1 or None, got {log_interval!r}. Fix: pass None to write no log."
+        )
 
 
 def _checked_total(total_timesteps: Any) -> int:

@@ -15,7 +15,7 @@ from fastpg.training.logging import Logger
 from fastpg.training.loop import explained_variance
 from fastpg.types import Batch, Rollout
 from tests.envs import scripted_fns
-from tests.training.tools import N_SAMPLES, small_model
+from tests.training.tools import N_SAMPLES, fingerprint, small_model
 
 SB3_KEYS = {
     "rollout/ep_rew_mean",
@@ -88,6 +88,35 @@ def test_counters() -> None:
 @pytest.mark.parametrize(("log_interval", "steps"), [(1, [16, 32, 48, 64]), (3, [48]), (None, [])])
 def test_log_interval(log_interval: int | None, steps: list[int]) -> None:
     assert rows_of(small_model(), 4, log_interval=log_interval).steps == steps
+
+
+@pytest.mark.parametrize("log_interval", [0, -1, 1.5, True, "1"])
+def test_bad_log_intervals(log_interval: Any) -> None:
+    model = small_model()
+    with pytest.raises(fastpg.ConfigError, match="log_interval: expected an integer >= 1 or None, got"):
+        model.learn(N_SAMPLES, log_interval=log_interval)
+    assert model.num_timesteps == 0
+
+
+def test_a_log_that_cannot_be_started_changes_nothing(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboardX")
+    (tmp_path / "file").write_text("")
+    model = small_model(tensorboard_log=tmp_path / "file")
+    before = fingerprint(model)
+    with pytest.raises(OSError, match="file"):
+        model.learn(N_SAMPLES)
+    assert (fingerprint(model), model.total_timesteps) == (before, 0)
+
+
+def test_the_log_of_a_run_ends_with_it() -> None:
+    model = small_model(verbose=1)
+    logger = model.logger
+    logger.record("mine", 1)
+    assert model.logger.name_to_value == {"mine": 1}
+    seen: list[Logger] = []
+    model.learn(N_SAMPLES, lambda *_: seen.append(model.logger))
+    assert seen[0].sinks
+    assert not model.logger.sinks
 
 
 def test_stopped_epochs_count_as_updates() -> None:
