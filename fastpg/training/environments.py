@@ -16,7 +16,7 @@ from fastpg.rollout.envs import make_vector_env
 def number_of(env: Any) -> int | None:
     """How many environments ``env`` is, or None for an id or a callable, of which any number can be made."""
     if isinstance(env, VectorEnv):
-        return int(env.num_envs)
+        return getattr(env, "num_envs", None)  # one that lacks it is refused by make_vector_env
     if isinstance(env, Env):
         return 1
     return len(env) if isinstance(env, (list, tuple)) else None

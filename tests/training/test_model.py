@@ -135,6 +135,14 @@ def test_every_form_of_environment(env: Any, arguments: dict[str, Any], n_envs: 
     assert model.num_timesteps >= 8 * n_envs
 
 
+def test_vector_environment_without_a_number_is_named() -> None:
+    class Unfinished(gym.vector.VectorEnv):
+        """Sets nothing."""
+
+    with pytest.raises(fastpg.ConfigError, match="expected a vector environment with the attribute num_envs"):
+        small_model(Unfinished())
+
+
 @pytest.mark.parametrize("n_envs", [1, 3])
 def test_number_of_environments_has_to_agree(n_envs: int) -> None:
     for env in (scripted_fns(2), gym.vector.SyncVectorEnv(scripted_fns(2))):
