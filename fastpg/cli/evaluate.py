@@ -12,7 +12,7 @@ from fastpg.cli.options import JSONObject
 from fastpg.cli.output import evaluation_text, make_console, print_json
 from fastpg.errors import ConfigError
 from fastpg.training.checkpoint import load_checkpoint
-from fastpg.training.evaluation import evaluate
+from fastpg.training.evaluation import evaluate, evaluation_seed
 from fastpg.training.loading import load
 from fastpg.training.run_directory import RunDirectory
 
@@ -26,9 +26,7 @@ from fastpg.training.run_directory import RunDirectory
 @click.option(
     "--seed",
     type=click.IntRange(min=0),
-    default=0,
-    show_default=True,
-    help="Seed of the environments; environment i gets seed + i.",
+    help="Seed of the environments; environment i gets seed + i.  [default: as in the evaluation after training]",
 )
 @click.option(
     "--deterministic/--stochastic",
@@ -57,11 +55,13 @@ def evaluate_command(
         env = env or saved_env
         if env is None:
             raise ConfigError(f"env: expected the id of an environment, as {file} names none. Fix: pass --env.")
+        model = load(file)
+        seed = evaluation_seed(model.seed) if options["seed"] is None else options["seed"]
         result = evaluate(
-            load(file),
+            model,
             env,
             n_episodes=options["episodes"],
-            seed=options["seed"],
+            seed=seed,
             deterministic=options["deterministic"],
             n_envs=options["n_envs"],
             env_kwargs=saved_kwargs if env_kwargs is None else env_kwargs,

@@ -20,7 +20,7 @@ from fastpg.cli.output import (
 )
 from fastpg.cli.progress import ProgressBar, RegularSaving
 from fastpg.kernels import backends
-from fastpg.training.evaluation import EvaluationResult, evaluate
+from fastpg.training.evaluation import EvaluationResult, evaluate, evaluation_seed
 from fastpg.training.loading import ALGORITHMS, model_class
 from fastpg.training.logging import ConsoleSink, CSVSink, Logger, Sink, TensorBoardSink, next_log_directory
 from fastpg.training.run_directory import EVALUATION, RunDirectory, next_run_path
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 TABLE_INTERVAL_S = 2.0
 SAVE_INTERVAL_S = 60.0
-EVALUATION_SEED_OFFSET = 1_000_000  # far from the seeds of the training environments, which count up from the seed
 
 
 class AlgorithmGroup(LazyGroup):
@@ -191,7 +190,7 @@ class Run:
         if not self.options["eval_episodes"]:
             console.print(f"Saved {run.model}", markup=False)
             return None
-        seed = model.seed + EVALUATION_SEED_OFFSET
+        seed = evaluation_seed(model.seed)
         result = evaluate(
             model, self.env, n_episodes=self.options["eval_episodes"], seed=seed, env_kwargs=model.config.env_kwargs
         )

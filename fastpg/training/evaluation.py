@@ -23,6 +23,7 @@ from fastpg.training.agent import Agent
 from fastpg.training.environments import check_spaces
 
 MAX_ENVS = 8
+_SEED_DISTANCE = 1_000_000  # of an evaluation after training
 
 
 class Predictor(Protocol):
@@ -82,7 +83,7 @@ def evaluate(
     model: Predictor,
     env: Any,
     *,
-    n_episodes: int = 10,
+    n_episodes: int = 20,
     seed: int | None = None,
     deterministic: bool = True,
     n_envs: int | None = None,
@@ -114,6 +115,8 @@ def evaluate(
     """
     if isinstance(n_episodes, bool) or not isinstance(n_episodes, (int, np.integer)) or n_episodes < 1:
         raise ConfigError(f"n_episodes: expected an integer >= 1, got {n_episodes!r}.")
+    if seed is not None and (isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0):
+        raise ConfigError(f"seed: expected None or an integer >= 0, got {seed!r}.")
     is_made_here = not isinstance(env, (gym.Env, gym.vector.VectorEnv))
     is_repeatable = isinstance(env, (str, EnvSpec)) or callable(env)
     if n_envs is None:
@@ -128,6 +131,14 @@ def evaluate(
     finally:
         if is_made_here:
             vector_env.close()
+
+
+def evaluation_seed(training_seed: int) -> int:
+    """The seed of the evaluation after a training with ``training_seed``.
+
+    Far from the seeds of the training environments, which count up from ``training_seed``; below 2^64 as that is.
+    """
+    return (training_seed + _SEED_DISTANCE) % 2**64
 
 
 def _predictor(model: Predictor, deterministic: bool, seed: int | None) -> Callable[[Any], Any]:

@@ -102,6 +102,14 @@ def test_eval_of_a_run_directory_and_of_a_file(run_dir, capsys):
     assert "CartPole-v1: mean return" in out
 
 
+def test_eval_repeats_the_evaluation_after_training(run_dir, capsys):
+    path, _ = run_dir
+    code, out, _ = call(capsys, "eval", path, "--episodes", 3, "--json")
+    assert code == 0
+    after_training = json.loads((path / "evaluation.json").read_text())
+    assert json.loads(out).items() <= after_training.items()
+
+
 def test_stochastic_evaluation_is_repeatable(run_dir, capsys):
     path, _ = run_dir
     results = {call(capsys, "eval", path, "--stochastic", "--json", "--episodes", 3, "--seed", 1)[1] for _ in range(2)}

@@ -112,6 +112,12 @@ def test_callback_sees_the_count():
     assert counts == [0, 0, 1, 1, 1, 1, 2]
 
 
+@pytest.mark.parametrize("seed", [-1, 0.5, True, "3", [1]])
+def test_bad_seeds(seed):
+    with pytest.raises(ConfigError, match="seed: expected None or an integer >= 0, got"):
+        evaluate(Player(), "CartPole-v1", n_episodes=1, seed=seed)
+
+
 @pytest.mark.parametrize("n_episodes", [0, -1, 2.5, True, "3"])
 def test_bad_n_episodes(n_episodes):
     with pytest.raises(ConfigError, match="n_episodes: expected an integer >= 1"):
