@@ -192,6 +192,8 @@ class Normalizer:
         if missing:
             raise ConfigError(f"normaliser state: expected the entries {sorted(expected)}, got none of {missing}.")
         for name, array in expected.items():
+            if not name.endswith("mean") and not (np.asarray(state[name]) >= 0.0).all():
+                raise ConfigError(f"normaliser state: expected numbers >= 0 for {name}, got {state[name]!r}.")
             if np.shape(state[name]) != array.shape:
                 raise ConfigError(
                     f"normaliser state: expected shape {array.shape} for {name}, got {np.shape(state[name])}. "

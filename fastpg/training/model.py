@@ -70,10 +70,8 @@ class OnPolicyModel:
                 f"policy: expected 'MlpPolicy', the only kind of policy, got {policy!r}. Fix: pass 'MlpPolicy' and "
                 "describe its networks with policy_kwargs."
             )
-        given = with_n_envs(env, arguments)
-        if given.get("seed") is None:
-            given["seed"] = secrets.randbits(32)
-        config = self.config_class.from_arguments(given)
+        given = {"seed": None, **with_n_envs(env, arguments)}
+        config = self.config_class.from_arguments(_with_seed(given))
         vector_env = make_env(config, env)
         try:
             self._build(config, vector_env.single_observation_space, vector_env.single_action_space)
@@ -384,7 +382,10 @@ class OnPolicyModel:
                 f"algorithm: expected a model of {cls.config_class.algorithm}, got {meta.get('algorithm')!r}. "
                 "Fix: fastpg.load(path) finds the right class."
             )
-        config = cls.config_class.from_json(meta["config"], **with_n_envs(env, overrides))
+        if not isinstance(meta["config"], Mapping):
+            raise CheckpointError(f"config: expected the arguments of the model by name, got {meta['config']!r}.")
+        saved = _with_seed({"seed": None, **meta["config"]})
+        config = cls.config_class.from_json(saved, **_with_seed(with_n_envs(env, overrides)))
         model = cls.__new__(cls)
         model._build(config, space_from_json(meta["observation_space"]), space_from_json(meta["action_space"]))
         model._env_id = meta.get("env_id")
@@ -508,6 +509,12 @@ class OnPolicyModel:
     def set_logger(self, logger: Logger) -> None:
         """Record to ``logger`` from now on; it stays open after ``learn``."""
         self._logger = logger
+
+
+def _with_seed(arguments: dict[str, Any]) -> dict[str, Any]:
+    """``arguments`` with a seed drawn from the system in the place of None."""
+    is_drawn = "seed" in arguments and arguments["seed"] is None
+    return {**arguments, "seed": secrets.randbits(32)} if is_drawn else arguments
 
 
 def _check_log_interval(log_interval: Any) -> None:

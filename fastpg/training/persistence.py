@@ -18,11 +18,15 @@ from numpy.typing import NDArray
 from fastpg.errors import CheckpointError, ConfigError
 from fastpg.kernels.layout import ActorCriticLayout
 from fastpg.policies.actor_critic import ActorCritic
+from fastpg.rollout.spaces import as_real_array
 from fastpg.training.state import TrainingState
 from fastpg.updates.state import OptimizerState
 
 Array = NDArray[Any]
 
+_MAX_STEP = 2**62  # far beyond any run, and no counter of 64 bits overflows
+_MAX_ACTION_STEP = 2**56 - 1  # of the random numbers of actions
+_MAX_UPDATES = 2**40 - 1  # fits the counter of the shuffles beside the epoch
 _COUNTERS = ("num_timesteps", "total_timesteps", "n_updates", "update_index")
 
 
@@ -54,8 +58,17 @@ def flat_parameters(layout: ActorCriticLayout, named: Mapping[str, Any], *, exac
             problems.append(f"{name}: expected shape {shape}, got {np.shape(named[name])}")
     if problems:
         raise ConfigError("Parameters do not fit the policy: " + "; ".join(problems) + ".")
-    parts = [np.asarray(named.get(name, view)).reshape(-1) for name, view in scratch.named_parameters().items()]
-    return np.concatenate(parts).astype(np.float32)
+    views = scratch.named_parameters().items()
+    return np.concatenate([_as_float32(name, named.get(name, view)).reshape(-1) for name, view in views])
+
+
+def _as_float32(name: str, values: Any) -> Array:
+    """A copy of ``values`` as float32, in which an overflow is infinite; ConfigError unless they are real numbers."""
+    array = as_real_array(values)
+    if array is None:
+        raise ConfigError(f"{name}: expected an array of real numbers, got {type(values).__name__}.")
+    with np.errstate(over="ignore"):
+        return np.array(array, np.float32)
 
 
 def pack(state: TrainingState, layout: ActorCriticLayout, normalizer: Any) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -80,13 +93,39 @@ def unpack(
     named = {name: array for name, array in arrays.items() if not name.startswith(("adam/", "normalizer/", "running/"))}
     try:
         params = flat_parameters(layout, named, exact_match=True, old=fresh.optimizer.params)
-        progress = {name: int(meta["progress"][name]) for name in (*_COUNTERS, "adam_step")}
+        progress = {name: _counter(name, meta["progress"][name]) for name in (*_COUNTERS, "adam_step")}
+        _counter("update_index", progress["update_index"], _MAX_UPDATES)
+        collector = _collector_state(meta.get("collector"))
         optimizer = _optimizer_state(
             params, arrays["adam/first_moment"], arrays["adam/second_moment"], progress.pop("adam_step")
         )
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"The checkpoint does not fit the model: {error}") from error
-    return replace(fresh, optimizer=optimizer, collector=meta.get("collector"), **progress)
+    return replace(fresh, optimizer=optimizer, collector=collector, **progress)
+
+
+def _counter(name: str, value: Any, maximum: int = _MAX_STEP) -> int:
+    """``value`` if it is an integer in [0, ``maximum``], else ConfigError."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value <= maximum:
+        raise ConfigError(f"{name}: expected an integer in [0, {maximum}], got {value!r}.")
+    return int(value)
+
+
+def _collector_state(state: Any) -> dict[str, Any] | None:
+    """A collector's ``state_dict`` as JSON holds it, checked; KeyError, TypeError or ValueError for anything else."""
+    if state is None:
+        return None
+    episodes = state["episodes"]
+    return {
+        "action_step": _counter("action_step", state["action_step"], _MAX_ACTION_STEP),
+        "n_rollouts": _counter("n_rollouts", state["n_rollouts"]),
+        "episodes": {
+            "n_episodes": _counter("n_episodes", episodes["n_episodes"]),
+            "returns": [float(value) for value in episodes["returns"]],
+            "lengths": [_counter("lengths", value) for value in episodes["lengths"]],
+            "successes": [bool(value) for value in episodes["successes"]],
+        },
+    }
 
 
 def replaced_parameters(
@@ -94,9 +133,11 @@ def replaced_parameters(
 ) -> OptimizerState:
     """``old`` with the entries of ``given``; see ``OnPolicyModel.set_parameters``."""
     optimizer = {"first_moment": old.first_moment, "second_moment": old.second_moment, "step": old.step}
-    expected = {"policy": set(named_parameters(layout, old.params)), "policy.optimizer": set(optimizer)}
-    if exact_match and set(given) != set(expected):
-        raise ConfigError(f"Parameters: expected the entries {sorted(expected)}, got {sorted(map(str, given))}.")
+    entries = {"policy", "policy.optimizer"}
+    if not isinstance(given, Mapping) or not all(isinstance(entry, Mapping) for entry in given.values()):
+        raise ConfigError(f"Parameters: expected a dict of the dicts {sorted(entries)}, got {type(given).__name__}.")
+    if not set(given) <= entries or (exact_match and len(given) < len(entries)):
+        raise ConfigError(f"Parameters: expected the entries {sorted(entries)}, got {sorted(map(str, given))}.")
     given_optimizer = given.get("policy.optimizer", {})
     if not set(given_optimizer) <= set(optimizer) or (exact_match and len(given_optimizer) < len(optimizer)):
         raise ConfigError(
@@ -110,16 +151,18 @@ def _optimizer_state(params: Array, first_moment: Any, second_moment: Any, step:
     """Copies as a checked state.
 
     Raises:
-        ConfigError: moments of another shape than ``params`` (P,), or no step number.
+        ConfigError: moments of another shape than ``params`` (P,) or negative squares, or no step number.
         NumericsError: something is not finite.
     """
-    moments = [np.array(moment, np.float32) for moment in (first_moment, second_moment)]
-    if any(moment.shape != params.shape for moment in moments) or int(step) < 0:
+    moments = [_as_float32(*pair) for pair in (("first_moment", first_moment), ("second_moment", second_moment))]
+    if any(moment.shape != params.shape for moment in moments) or (moments[1] < 0).any():
         raise ConfigError(
-            f"Adam: expected two moments of shape {params.shape} and a step >= 0, got shapes "
-            f"{[moment.shape for moment in moments]} and step {step}."
+            f"Adam: expected two moments of shape {params.shape}, the second >= 0, got shapes "
+            f"{[moment.shape for moment in moments]}, the smallest second {moments[1].min(initial=0.0):g}."
         )
-    state = OptimizerState(params=params, first_moment=moments[0], second_moment=moments[1], step=int(step))
+    state = OptimizerState(
+        params=params, first_moment=moments[0], second_moment=moments[1], step=_counter("step", step)
+    )
     state.check_finite("Fix: give finite parameters and moments.")
     return state
 

@@ -49,9 +49,9 @@ def space_from_json(encoded: Mapping[str, Any]) -> spaces.Space[Any]:
             return spaces.MultiDiscrete(np.asarray(encoded["nvec"]), start=np.asarray(encoded["start"]))
         if kind == "MultiBinary":
             return spaces.MultiBinary(encoded["n"])
-    except (KeyError, TypeError, ValueError, AssertionError) as error:
-        raise CheckpointError(f"The file does not describe a space: got {dict(encoded)!r} ({error}).") from error
-    raise CheckpointError(f"The file describes an unknown space: got {dict(encoded)!r}.")
+    except (KeyError, TypeError, ValueError, OverflowError, AssertionError) as error:
+        raise CheckpointError(f"The file does not describe a space: got {encoded!r} ({error}).") from error
+    raise CheckpointError(f"The file describes an unknown space: got {encoded!r}.")
 
 
 def _bound(values: NDArray[Any]) -> str | list[str]:

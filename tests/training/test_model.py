@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import json
 import re
@@ -19,10 +20,12 @@ import fastpg
 from fastpg.algorithms.ppo import PPOConfig
 from fastpg.training import memory
 from fastpg.training.agent import Agent
+from fastpg.training.checkpoint import save_checkpoint
 from fastpg.training.space_json import space_from_json, space_to_json
 from tests.envs import ScriptedEnv, scripted_fns
 from tests.training.tools import N_ENVS, N_SAMPLES, fingerprint, small_model
 
+N_PARAMS = small_model().policy.layout.n_params
 HAS_MODES = hasattr(gym.vector, "AutoresetMode")  # Gymnasium >= 1.1
 
 
@@ -359,16 +362,30 @@ def test_part_of_the_parameters_can_be_set() -> None:
         ("policy/0/bias", np.full(8, np.nan), fastpg.NumericsError, "got nan"),
         ("policy/0/bias", np.zeros(9), fastpg.ConfigError, r"policy/0/bias: expected shape \(8,\), got \(9,\)"),
         ("policy/9/bias", np.zeros(8), fastpg.ConfigError, "policy/9/bias: unknown"),
+        ("policy/0/bias", np.full(8, 1e300), fastpg.NumericsError, "got inf"),
+        ("policy/0/bias", np.full(8, 1j), fastpg.ConfigError, "policy/0/bias: expected an array of real numbers"),
+        ("policy/0/bias", ["a"] * 8, fastpg.ConfigError, "policy/0/bias: expected an array of real numbers, got list"),
+        ("second_moment", np.full(N_PARAMS, -1.0), fastpg.ConfigError, "the second >= 0, .* smallest second -1"),
+        ("first_moment", "zero", fastpg.ConfigError, "first_moment: expected an array of real numbers, got str"),
+        ("step", np.nan, fastpg.ConfigError, r"step: expected an integer in \[0, .* got nan"),
+        ("step", 2**70, fastpg.ConfigError, r"step: expected an integer in \[0, "),
     ],
 )
 def test_bad_parameters_change_nothing(name: str, value: Any, error: type[Exception], text: str) -> None:
     model = small_model()
     before = fingerprint(model)
     parameters = model.get_parameters()
-    parameters["policy"][name] = value
+    parameters["policy" if "/" in name else "policy.optimizer"][name] = value
     with pytest.raises(error, match=text):
         model.set_parameters(parameters)
     assert fingerprint(model) == before
+
+
+@pytest.mark.parametrize("parameters", [None, 5, {"policy": 5, "policy.optimizer": {}}, {"polcy": {}}], ids=repr)
+@pytest.mark.parametrize("exact_match", [True, False])
+def test_what_is_no_parameters_is_refused(parameters: Any, exact_match: bool) -> None:
+    with pytest.raises(fastpg.ConfigError, match="Parameters: expected"):
+        small_model().set_parameters(parameters, exact_match=exact_match)
 
 
 def test_missing_parameters_are_named() -> None:
@@ -406,6 +423,47 @@ def test_state_is_json() -> None:
     assert json.loads(json.dumps(meta, allow_nan=False)) == meta
     assert meta["algorithm"] == "PPO"
     assert meta["env_id"] == "CartPole-v1"
+
+
+def test_load_can_draw_a_new_seed(tmp_path: Path) -> None:
+    small_model(seed=3).save(tmp_path / "model.fastpg")
+    loaded = fastpg.load(tmp_path / "model.fastpg", "CartPole-v1", seed=None)
+    assert loaded.learn(1).seed not in (None, 3)
+
+
+EDITS: list[tuple[tuple[str, ...], Any]] = [
+    (("config",), [1, 2]),
+    (("observation_space",), 5),
+    (("action_space", "n"), 2**70),
+    (("progress", "update_index"), 2**40),
+    (("progress", "adam_step"), -1),
+    (("progress", "num_timesteps"), 1.5),
+    (("collector",), "x"),
+    (("collector", "action_step"), 2**56),
+    (("collector", "n_rollouts"), None),
+    (("collector", "episodes"), 5),
+    (("collector", "episodes", "returns"), "x"),
+    (("collector", "episodes", "lengths"), [None]),
+    (("collector", "episodes", "successes"), 1),
+]
+
+
+@pytest.mark.parametrize(("place", "value"), EDITS, ids=str)
+def test_edited_checkpoint_is_refused(tmp_path: Path, place: tuple[str, ...], value: Any) -> None:
+    arrays, meta = small_model().learn(N_SAMPLES).state_dict()
+    edited = part = copy.deepcopy(meta)
+    for name in place[:-1]:
+        part = part[name]
+    part[place[-1]] = value
+    save_checkpoint(tmp_path / "model.fastpg", arrays, edited)
+    with pytest.raises(fastpg.CheckpointError):
+        fastpg.load(tmp_path / "model.fastpg", "CartPole-v1")
+
+
+def test_negative_variance_in_a_checkpoint_is_refused() -> None:
+    arrays, meta = small_model(normalize=True).learn(N_SAMPLES).state_dict()
+    with pytest.raises(fastpg.ConfigError, match="normaliser state: expected numbers >= 0 for return_variance"):
+        fastpg.PPO.from_state({**arrays, "normalizer/return_variance": np.array([-1.0])}, meta)
 
 
 def test_load_with_overrides(tmp_path: Path) -> None:
