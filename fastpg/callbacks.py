@@ -1,12 +1,9 @@
-"""Callbacks for ``learn``; see ``fastpg.training.callbacks``."""
+"""Callbacks for ``learn``; see ``fastpg.training.callback_base`` and ``fastpg.training.callbacks``."""
 
+from fastpg.training.callback_base import BaseCallback, CallbackList, ConvertCallback, EventCallback
 from fastpg.training.callbacks import (
-    BaseCallback,
-    CallbackList,
     CheckpointCallback,
-    ConvertCallback,
     EvalCallback,
-    EventCallback,
     EveryNTimesteps,
     ProgressBarCallback,
     StopTrainingOnMaxEpisodes,

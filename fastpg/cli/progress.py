@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastpg.training.callbacks import BaseCallback
+from fastpg.training.callback_base import BaseCallback
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -17,7 +17,7 @@ from fastpg.types import Batch
 from fastpg.updates.report import UpdateReport
 
 if TYPE_CHECKING:
-    from fastpg.training.callbacks import BaseCallback
+    from fastpg.training.callback_base import BaseCallback
     from fastpg.training.model import OnPolicyModel
 
 

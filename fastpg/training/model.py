@@ -27,7 +27,8 @@ from fastpg.rollout.episodes import EpisodeStatistics
 from fastpg.rollout.normalize import Normalizer
 from fastpg.training import persistence
 from fastpg.training.agent import Agent, make_normalizer
-from fastpg.training.callbacks import CallbackLike, CallbackList, ProgressBarCallback, make_callback
+from fastpg.training.callback_base import CallbackLike, CallbackList, make_callback
+from fastpg.training.callbacks import ProgressBarCallback
 from fastpg.training.checkpoint import load_checkpoint, save_checkpoint
 from fastpg.training.environments import check_spaces, make_env, number_of, with_n_envs
 from fastpg.training.logging import ConsoleSink, Logger, Sink, TensorBoardSink, next_log_directory
