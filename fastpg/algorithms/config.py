@@ -165,7 +165,7 @@ class OnPolicyConfig:
             object.__setattr__(self, name, value)
         for message in self._cautions():
             warn_user(message)
-        object.__setattr__(self, "n_threads", min(self.n_threads, _n_cores()))
+        object.__setattr__(self, "n_threads", min(self.n_threads, n_cores()))
 
     @classmethod
     def fields(cls) -> dict[str, Field[Any]]:
@@ -221,13 +221,13 @@ class OnPolicyConfig:
 
     def _cautions(self) -> list[str]:
         """Legal but doubtful settings, one warning each."""
-        if self.n_threads <= _n_cores():
+        if self.n_threads <= n_cores():
             return []
-        return [f"n_threads={self.n_threads} is more than the {_n_cores()} available cores; {_n_cores()} are used."]
+        return [f"n_threads={self.n_threads} is more than the {n_cores()} available cores; {n_cores()} are used."]
 
 
-def _n_cores() -> int:
-    """Cores this process may run on."""
+def n_cores() -> int:
+    """Cores that this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

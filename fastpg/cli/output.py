@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +26,6 @@ def make_console(*, is_json: bool, is_quiet: bool) -> Console:
 def print_json(values: Mapping[str, Any]) -> None:
     """Print ``values`` as one JSON object on standard output."""
     click.echo(json.dumps(values, indent=2, allow_nan=False))
-
-
-def n_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def evaluation_text(result: EvaluationResult) -> str:

@@ -15,6 +15,7 @@ class PPO(OnPolicyModel):
     """
 
     config_class = PPOConfig
+    config: PPOConfig
 
     @staticmethod
     def make_update(config: PPOConfig) -> ProximalUpdate:
