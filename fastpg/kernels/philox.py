@@ -22,8 +22,6 @@ from fastpg.kernels import _check, backends
 STREAM_ACTION = 1
 #: Permutations of minibatches; step = update * 2^16 + epoch.
 STREAM_SHUFFLE = 2
-#: Initial parameters; step = number of the parameter array.
-STREAM_INIT = 3
 #: Sampling of actions in ``predict``; step = calls so far.
 STREAM_PREDICT = 4
 
