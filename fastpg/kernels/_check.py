@@ -1,7 +1,7 @@
 """Argument checks of the kernel entry points: dtypes, shapes, ranges, outputs.
 
 An error names the kernel, the argument, what was expected, what was given and the remedy. Inputs that are not
-C-contiguous are copied; outputs never are, because a copy would not reach the caller.
+C-contiguous and aligned are copied; outputs never are, because a copy would not reach the caller.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def float_dtype(where: str, array: Any) -> np.dtype[Any]:
 
 
 def array_of(where: str, array: Any, dtype: np.dtype[Any], shape: Shape) -> Array:
-    """``array`` checked against ``dtype`` and ``shape``, C-contiguous (a copy only where it was not)."""
+    """``array`` checked against ``dtype`` and ``shape``, C-contiguous and aligned (a copy only where it was not)."""
     if not isinstance(array, np.ndarray):
         raise TypeError(
             f"{where}: expected a NumPy array of {dtype}, got {type(array).__name__}. "
@@ -47,11 +47,16 @@ def array_of(where: str, array: Any, dtype: np.dtype[Any], shape: Shape) -> Arra
             f"{where}: expected dtype {dtype}, got {array.dtype}. Fix: convert it with .astype(np.{dtype})."
         )
     _check_shape(where, array, shape)
-    return array if array.flags.c_contiguous else np.ascontiguousarray(array)
+    return array if is_plain(array) else np.require(array, requirements="CA")
+
+
+def is_plain(array: Array) -> bool:
+    """Whether ``array`` lies in memory as kernels read it: C-contiguous, each element at a multiple of its size."""
+    return array.flags.c_contiguous and array.flags.aligned
 
 
 def output(where: str, out: Array | None, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
-    """``out`` checked (dtype, shape, C-contiguous, writeable), or a new array where it is None."""
+    """``out`` checked (dtype, shape, C-contiguous, aligned, writeable), or a new array where it is None."""
     if out is None:
         return np.empty(shape, dtype)
     if not isinstance(out, np.ndarray) or out.dtype != dtype:
@@ -60,9 +65,10 @@ def output(where: str, out: Array | None, dtype: np.dtype[Any], shape: tuple[int
             f"{where}: expected a NumPy array of dtype {dtype}, got {got}. Fix: np.empty(shape, np.{dtype})."
         )
     _check_shape(where, out, shape)
-    if not (out.flags.c_contiguous and out.flags.writeable):
+    if not (is_plain(out) and out.flags.writeable):
         raise ValueError(
-            f"{where}: expected a C-contiguous writeable array, got flags C_CONTIGUOUS={out.flags.c_contiguous}, "
+            f"{where}: expected a C-contiguous aligned writeable array, got flags "
+            f"C_CONTIGUOUS={out.flags.c_contiguous}, ALIGNED={out.flags.aligned}, "
             f"WRITEABLE={out.flags.writeable}. Fix: np.empty({shape}, np.{dtype})."
         )
     return out

@@ -68,13 +68,14 @@ def bind_actor(
         The actor; its parameters must be set before it acts.
 
     Raises:
-        TypeError, ValueError: an argument has the wrong type, shape or range, or a buffer is not C-contiguous.
+        TypeError, ValueError: an argument has the wrong type, shape or range, or a buffer that is not C-contiguous
+            and aligned.
     """
     dtype = _check.float_dtype("bind_actor: observations", observations)
     _check.array_of("bind_actor: observations", observations, dtype, ("T", "N", layout.observation_size))
-    if not observations.flags.c_contiguous:
+    if not _check.is_plain(observations):
         raise ValueError(
-            "bind_actor: observations: expected a C-contiguous array. Fix: np.ascontiguousarray(observations)."
+            "bind_actor: observations: expected a C-contiguous aligned array. Fix: np.ascontiguousarray(observations)."
         )
     rows = observations.shape[:2]
     head = layout.head

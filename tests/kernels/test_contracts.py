@@ -65,7 +65,14 @@ def reversed_twice(array: Array) -> Array:
     return np.ascontiguousarray(array[::-1])[::-1]
 
 
-@pytest.mark.parametrize("layout", [spread, reversed_twice, np.asfortranarray])
+def misaligned(array: Array) -> Array:
+    """The same numbers, one byte beside where their type belongs."""
+    copy = np.empty(array.nbytes + 1, np.uint8)[1:].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
+
+
+@pytest.mark.parametrize("layout", [spread, reversed_twice, np.asfortranarray, misaligned])
 @pytest.mark.parametrize("case", WITH_INPUTS, ids=by_name)
 def test_inputs_may_lie_anyhow_in_memory(case: KernelCase, backend: str, layout: Any) -> None:
     inputs = case.inputs(SIZE, "float32")
@@ -141,6 +148,7 @@ def test_an_unusable_out_is_refused(case: KernelCase) -> None:
     for make, error, text in (
         (lambda array: np.empty((2 * len(array), *array.shape[1:]), array.dtype)[::2], ValueError, "C-contiguous"),
         (read_only, ValueError, "writeable"),
+        (misaligned, ValueError, "ALIGNED=False"),
         (lambda array: array.astype(np.float16), TypeError, "got float16"),
         (lambda array: np.empty((len(array) + 1, *array.shape[1:]), array.dtype), ValueError, "expected shape"),
         (lambda array: array.tolist(), TypeError, "got list"),
