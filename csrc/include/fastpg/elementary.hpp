@@ -84,9 +84,10 @@ FASTPG_INLINE Vec<float> vec_log<float>(const Vec<float>& x) {
     constexpr float kLn2High = 0.693359375F, kLn2Low = -2.12194440e-4F;
     constexpr std::int32_t kSqrtHalfBits = 0x3F3504F3;
     constexpr float kAtanh[] = {2.0F / 9, 2.0F / 7, 2.0F / 5, 2.0F / 3};
-    const IntVec<float> exponent = (as_integers<float>(x) - kSqrtHalfBits) >> 23;
+    const IntVec<float> bits = as_integers<float>(absolute<float>(x));  // of a garbage lane, too, no overflow
+    const IntVec<float> exponent = (bits - kSqrtHalfBits) >> 23;
     const Vec<float> n = __builtin_convertvector(exponent, Vec<float>);
-    const Vec<float> m = as_floats<float>(as_integers<float>(x) - (exponent << 23));
+    const Vec<float> m = as_floats<float>(bits - exponent * (1 << 23));
     const Vec<float> s = (m - 1.0F) / (m + 1.0F);
     const Vec<float> square = s * s;
     const Vec<float> tail = s * square * polynomial<float>(square, kAtanh) + n * kLn2Low;
