@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import importlib
 import sys
 from collections.abc import Callable, Iterator
@@ -53,6 +54,17 @@ class LazyGroup(click.Group):
         module, _, attribute = self._lazy_commands[cmd_name][0].partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command named by ``args``; for an unknown one, an error with the nearest name or all of them."""
+        name = args[0]
+        if name not in self._lazy_commands and not name.startswith("-"):
+            near = difflib.get_close_matches(name, self._lazy_commands, n=1)
+            hint = f"Did you mean {near[0]!r}?" if near else f"Commands: {', '.join(self._lazy_commands)}."
+            ctx.fail(f"No such command {name!r}. {hint}")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, from the table."""

@@ -143,7 +143,10 @@ POLICY_OPTIONS: Mapping[str, dict[str, Any]] = {
     "net_arch": {"type": Layers(), "help": "Hidden layers of both networks, or pi=64,64:vf=128,128.  [default: 64,64]"},
     "activation_fn": {"type": click.Choice(["tanh", "relu"]), "help": "Hidden activation.  [default: tanh]"},
     "ortho_init": {"help": "Orthogonal initialisation, else PyTorch's default.  [default: yes]"},
-    "log_std_init": {"type": float, "help": "Initial log standard deviation of Gaussian actions.  [default: 0]"},
+    "log_std_init": {
+        "type": Scalar([float], is_optional=False, is_schedule=False),
+        "help": "Initial log standard deviation of Gaussian actions.  [default: 0]",
+    },
 }
 
 

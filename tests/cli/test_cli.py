@@ -178,7 +178,8 @@ ERRORS = {
     "bad schedule": (("train", "ppo", "CartPole-v1", "--learning-rate", "lin_x"), ["learning_rate: expected"]),
     "negative steps": (("train", "ppo", "CartPole-v1", "--total-timesteps", "-1"), ["expected a whole number >= 0"]),
     "unknown environment": (("train", "ppo", "CartPole-v99"), ["CartPole-v99"]),
-    "unknown algorithm": (("train", "nothing", "CartPole-v1"), ["No such command 'nothing'"]),
+    "unknown algorithm": (("train", "nothing", "CartPole-v1"), ["No such command 'nothing'", "Commands: ppo."]),
+    "misspelt command": (("trian", "ppo", "CartPole-v1"), ["No such command 'trian'", "Did you mean 'train'?"]),
     "unknown option": (("train", "ppo", "CartPole-v1", "--gama", "0.9"), ["No such option", "--gamma"]),
     "no environment": (("train", "ppo"), ["Missing argument 'ENV'"]),
     "no run": (("eval", "/nonexistent"), ["/nonexistent, which does not exist"]),
@@ -275,6 +276,7 @@ def test_interrupt_saves_the_last_model(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where tests run in the background
     )
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not (path / "metrics.csv").exists():
