@@ -16,7 +16,7 @@ from fastpg.rollout.autoreset import (
     autoreset_mode_of,
     parse_autoreset_mode,
 )
-from fastpg.rollout.serial import EnvFactory, SerialVectorEnv
+from fastpg.rollout.serial import EnvFactory, SerialVectorEnv, describe
 
 _SUPPORTED = (
     "a Gymnasium id such as 'CartPole-v1', a gymnasium.Env, a list of callables that each make one, or a "
@@ -105,10 +105,7 @@ def _env_factories(env: Any, n_envs: int, env_kwargs: dict[str, Any]) -> Sequenc
         return env
     has_methods = hasattr(env, "step") and hasattr(env, "reset")
     remedy = "derive it from gymnasium.Env or gymnasium.vector.VectorEnv, or wrap it (shimmy)" if has_methods else ""
-    raise ConfigError(
-        f"env: expected {_SUPPORTED}, got {type(env).__module__}.{type(env).__qualname__}."
-        + (f" Fix: {remedy}." if remedy else "")
-    )
+    raise ConfigError(f"env: expected {_SUPPORTED}, got {describe(env)}." + (f" Fix: {remedy}." if remedy else ""))
 
 
 def _make(env_id: str | EnvSpec, env_kwargs: dict[str, Any]) -> Any:
@@ -116,7 +113,8 @@ def _make(env_id: str | EnvSpec, env_kwargs: dict[str, Any]) -> Any:
     try:
         return gym.make(env_id, **{"disable_env_checker": True, **env_kwargs})
     except (gym.error.Error, ModuleNotFoundError) as error:
+        reason = str(error) if str(error).endswith((".", "?", "!")) else f"{error}."
         raise ConfigError(
-            f"env: expected an id that gymnasium.make knows, got {env_id!r}: {error} Fix: check the spelling, import "
+            f"env: expected an id that gymnasium.make knows, got {env_id!r}: {reason} Fix: check the spelling, import "
             "the package that registers it, or install what it needs."
         ) from error

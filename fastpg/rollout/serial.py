@@ -91,10 +91,7 @@ class SerialVectorEnv(gym.vector.VectorEnv):
         except Exception as error:
             raise EnvError(f"creating the environment raised {_text(error)} — {where}.") from error
         if not isinstance(env, gym.Env):
-            raise ConfigError(
-                f"env: expected a gymnasium.Env, got {type(env).__module__}.{type(env).__qualname__} — {where}. "
-                f"{_OLD_API_FIX}"
-            )
+            raise ConfigError(f"env: expected a gymnasium.Env, got {describe(env)} — {where}. {_OLD_API_FIX}")
         if any(env is other for other in self.envs):
             raise ConfigError(
                 f"env: expected a new environment from every callable, got the same one twice — {where}. "
@@ -380,6 +377,13 @@ def _kind(value: Any) -> str:
         return "None"
     text = repr(value)
     return f"{type(value).__name__} {text}" if len(text) <= 60 else type(value).__name__
+
+
+def describe(value: Any) -> str:
+    """``value`` where an environment was expected: the class, and for built-in types the value too."""
+    if type(value).__module__ == "builtins":
+        return _kind(value)
+    return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
 def _text(error: BaseException) -> str:

@@ -107,7 +107,7 @@ class Agent:
         if array.ndim == len(shape) + 1 and array.shape[1:] == shape:
             return array, False
         raise ValueError(
-            f"observation: expected shape {shape}, or a batch {('n', *shape)}, got {array.shape}. Fix: pass "
+            f"observation: expected shape {shape}, or (n, ...) for a batch, got {array.shape}. Fix: pass "
             f"observations of the space {self.encoder.space}."
         )
 

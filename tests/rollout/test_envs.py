@@ -67,7 +67,7 @@ WRONG = {
     "unknown id": ({"env": "CartPool-v1"}, "expected an id that gymnasium.make knows, got 'CartPool-v1'"),
     "unknown module": ({"env": "no_such_module:Env-v0"}, "expected an id that gymnasium.make knows"),
     "class": ({"env": ScriptedEnv}, r"got the class ScriptedEnv. Fix: pass an instance, ScriptedEnv\(...\)"),
-    "None": ({"env": None}, "expected a Gymnasium id .*, got builtins.NoneType"),
+    "None": ({"env": None}, "expected a Gymnasium id .*, got None"),
     "foreign environment": ({"env": ForeignEnv()}, "got .*ForeignEnv. Fix: derive it from gymnasium.Env"),
     "other object": ({"env": NotAnEnv()}, "expected a Gymnasium id .*NotAnEnv"),
     "n_envs 0": ({"env": "CartPole-v1", "n_envs": 0}, "n_envs: expected an integer >= 1, got 0"),

@@ -243,7 +243,7 @@ def test_close_twice():
 WRONG_ENVS = {
     "nothing": ([], "expected at least one environment"),
     "no callable": ([3], "expected a list of callables that each make an environment, got 3"),
-    "no environment": ([lambda: "CartPole-v1"], "expected a gymnasium.Env, got builtins.str"),
+    "no environment": ([lambda: "CartPole-v1"], "expected a gymnasium.Env, got str 'CartPole-v1'"),
     "other spaces": ([ScriptedEnv, lambda: gym.make("Pendulum-v1")], "expected the same space in every environment"),
 }
 

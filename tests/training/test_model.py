@@ -275,7 +275,7 @@ def test_predict_explains_the_tuple_of_reset() -> None:
 
 @pytest.mark.parametrize("shape", [(3,), (5,), (2, 3), (1, 1, 4), ()])
 def test_predict_refuses_other_shapes(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=re.escape(f"expected shape (4,), or a batch ('n', 4), got {shape}")):
+    with pytest.raises(ValueError, match=re.escape(f"expected shape (4,), or (n, ...) for a batch, got {shape}")):
         small_model().predict(np.zeros(shape, np.float32))
 
 
