@@ -276,7 +276,8 @@ def test_interrupt_saves_the_last_model(tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         env=environment,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored where tests run in the background
+        # a shell that runs the tests in the background makes them ignore SIGINT, and their children too
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509  # no other threads here
     )
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and not (path / "metrics.csv").exists():
