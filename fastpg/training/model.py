@@ -89,6 +89,7 @@ class OnPolicyModel:
         self._update = type(self).make_update(config)
         self._env_id: str | None = None
         self.n_rollout_steps = 0
+        self._is_learning = False
         self._collector: Collector | None = None
         self._logger: Logger | None = None  # the user's
         self._run_logger = Logger()
@@ -151,7 +152,8 @@ class OnPolicyModel:
             The model.
 
         Raises:
-            ConfigError: a wrong argument, a model without environments, a schedule that returned nonsense.
+            ConfigError: a wrong argument, a model without environments or one that is being trained already, a schedule
+                that returned nonsense.
             EnvError: an environment raised.
             EnvDataError: an environment returned something that cannot be trained on.
             NumericsError: the update was not finite. After any exception, Ctrl-C included, the model is as after its
@@ -163,12 +165,19 @@ class OnPolicyModel:
         if progress_bar:
             hooks = CallbackList([hooks, ProgressBarCallback()])
         collector = self.collector
+        if self._is_learning:
+            raise ConfigError(
+                "learn: expected a model that is not being trained, got one whose learn is running, in a callback of "
+                "it or in another thread. Fix: wait for its end, or train a second model."
+            )
         self._run_logger = self._start_logger(tb_log_name, is_new=reset_num_timesteps)
         try:
+            self._is_learning = True
             self._start(goal, collector, is_new=reset_num_timesteps)
             hooks.init_callback(self)
             train(self, hooks, log_interval=log_interval)
         finally:
+            self._is_learning = False
             self._run_logger.close()
             self._run_logger = Logger()
         return self

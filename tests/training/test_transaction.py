@@ -18,7 +18,7 @@ from fastpg.training import loop
 from fastpg.types import Rollout
 from fastpg.updates.proximal import ProximalUpdate
 from tests.envs import FaultyEnv
-from tests.training.tools import N_SAMPLES, check_consistent, fingerprint, small_model
+from tests.training.tools import N_ENVS, N_SAMPLES, check_consistent, fingerprint, small_model
 
 PACKAGE = Path(fastpg.__file__).parent
 
@@ -75,6 +75,22 @@ def test_error_in_a_callback_keeps_the_last_iteration(hook: str) -> None:
         model.learn(N_SAMPLES, callback, reset_num_timesteps=False)
     assert fingerprint(model) == before
     check_consistent(model)
+
+
+def test_learning_within_learning_is_refused_and_the_first_goes_on() -> None:
+    refused = []
+
+    class Nested(BaseCallback):
+        def _on_step(self) -> bool:
+            with pytest.raises(fastpg.ConfigError, match="one whose learn is running") as info:
+                self.model.learn(N_SAMPLES)
+            refused.append(info.value)
+            return True
+
+    nested, plain = trained_model(), trained_model()
+    nested.learn(N_SAMPLES, Nested())
+    assert len(refused) == N_SAMPLES // N_ENVS
+    assert fingerprint(nested) == fingerprint(plain.learn(N_SAMPLES))
 
 
 @pytest.mark.parametrize(
