@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fastpg.cli.app import CONTEXT, plain_warnings
+from fastpg.cli.app import CONTEXT, find_modules_here, plain_warnings
 from fastpg.cli.options import JSONObject
 from fastpg.cli.output import evaluation_text, make_console, print_json
 from fastpg.errors import ConfigError
@@ -55,6 +55,7 @@ def evaluate_command(
         env = env or saved_env
         if env is None:
             raise ConfigError(f"env: expected the id of an environment, as {file} names none. Fix: pass --env.")
+        find_modules_here(env)
         model = load(file)
         seed = evaluation_seed(model.seed) if options["seed"] is None else options["seed"]
         result = evaluate(

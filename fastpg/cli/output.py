@@ -29,8 +29,9 @@ def print_json(values: Mapping[str, Any]) -> None:
 
 
 def evaluation_text(result: EvaluationResult) -> str:
-    """``mean return 498.2 ± 3.1 over 20 episodes of 498 steps``, with the rate of successes where there is one."""
-    text = f"mean return {result.mean_return:.1f} ± {result.std_return:.1f} over {result.n_episodes} episodes"
+    """``mean return 498.2 ± 3.1 over 20 episodes (mean length 498 steps)``, and the rate of successes, if any."""
+    episodes = "1 episode" if result.n_episodes == 1 else f"{result.n_episodes} episodes"
+    text = f"mean return {result.mean_return:.1f} ± {result.std_return:.1f} over {episodes}"
     if result.successes is not None:
         text += f", {result.successes.mean():.0%} successful"
     return f"{text} (mean length {result.lengths.mean():.0f} steps)"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastpg.cli.app import CONTEXT, EXIT_INTERRUPTED, LazyGroup, plain_warnings
+from fastpg.cli.app import CONTEXT, EXIT_INTERRUPTED, LazyGroup, find_modules_here, plain_warnings
 from fastpg.cli.options import SectionCommand, SectionOption, StepCount, config_arguments, config_options
 from fastpg.cli.output import (
     backend_text,
@@ -225,6 +225,7 @@ def training_command(name: str) -> click.Command:
         names = {option.name for option in run_options()}
         arguments = config_arguments(config_class, {key: value for key, value in given.items() if key not in names})
         options = {key: given[key] for key in names}
+        find_modules_here(env)
         with plain_warnings():
             return Run(algorithm=algorithm, env=env, options=options, arguments=arguments).execute()
 

@@ -240,6 +240,12 @@ def test_foreign_file(tmp_path, capsys):
     assert "a zip archive" in err
 
 
+OWN_ENV = """
+import gymnasium as gym
+
+gym.register("Own-v0", "gymnasium.envs.classic_control:CartPoleEnv", max_episode_steps=20)
+"""
+
 FAILING_ENV = """
 import gymnasium as gym
 from gymnasium.envs.classic_control import CartPoleEnv
@@ -253,6 +259,17 @@ class Failing(CartPoleEnv):
 
 gym.register("Failing-v0", Failing)
 """
+
+
+def test_environments_of_modules_in_the_current_directory(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if entry])  # as for the installed command
+    (tmp_path / "own_env.py").write_text(OWN_ENV)
+    arguments = ("own_env:Own-v0", "--total-timesteps", "100", "--run-dir", "run", "--quiet", *SMALL)
+    assert call(capsys, "train", "ppo", *arguments)[0] == 0
+    code, out, _ = call(capsys, "eval", "run", "--episodes", "1")
+    assert code == 0
+    assert "over 1 episode (mean" in out
 
 
 def test_a_failure_in_training_keeps_the_last_model(tmp_path):
