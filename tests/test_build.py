@@ -167,6 +167,9 @@ def test_boundary_checks_shape_dtype_and_layout(native):
         native.gae(row, row, row.astype(np.float64), flags, flags, out=row.copy(), **arguments)
     with pytest.raises(ValueError, match="out: expected a C-contiguous array"):
         native.gae(row, row, row, flags, flags, out=np.zeros((4, 3), np.float32).T, **arguments)
+    misaligned = np.zeros(row.nbytes + 1, np.uint8)[1:].view(np.float32).reshape(3, 4)
+    with pytest.raises(ValueError, match="rewards: expected an aligned array"):
+        native.gae(misaligned, row, row, flags, flags, out=row.copy(), **arguments)
     read_only = row.copy()
     read_only.flags.writeable = False
     with pytest.raises(ValueError, match="out: expected a writeable array"):

@@ -37,6 +37,9 @@ void check_array(const py::array& array, const char* name, const py::dtype& dtyp
     if ((array.flags() & py::array::c_style) == 0 && array.size() > 0) {
         throw py::value_error(std::string(name) + ": expected a C-contiguous array.");
     }
+    if ((array.flags() & py::detail::npy_api::NPY_ARRAY_ALIGNED_) == 0) {
+        throw py::value_error(std::string(name) + ": expected an aligned array.");
+    }
 }
 
 void check_output(const py::array& array, const char* name, const py::dtype& dtype, Shape shape) {
