@@ -47,7 +47,7 @@ def array_of(where: str, array: Any, dtype: np.dtype[Any], shape: Shape) -> Arra
             f"{where}: expected dtype {dtype}, got {array.dtype}. Fix: convert it with .astype(np.{dtype})."
         )
     _check_shape(where, array, shape)
-    return array if is_plain(array) else np.require(array, requirements="CA")
+    return array if is_plain(array) else np.require(array, requirements=["C", "A"])
 
 
 def is_plain(array: Array) -> bool:
