@@ -36,6 +36,10 @@ class EveryNTimesteps(EventCallback):
         self.n_steps = n_steps
         self.last_time_trigger = 0
 
+    def _on_training_start(self) -> None:
+        super()._on_training_start()
+        self.last_time_trigger = min(self.last_time_trigger, self.num_timesteps)  # the steps may count from 0 again
+
     def _on_step(self) -> bool:
         if self.num_timesteps - self.last_time_trigger < self.n_steps:
             return True

@@ -156,6 +156,15 @@ def test_every_n_timesteps() -> None:
     assert [event[2] for event in recorder.events if event[0] == "step"] == [10, 20, 30, 40, 50, 60]
 
 
+def test_every_n_timesteps_in_a_second_training() -> None:
+    recorder = Recorder()
+    callback = EveryNTimesteps(10, recorder)
+    small_model().learn(4 * N_SAMPLES, callback)
+    recorder.events.clear()
+    small_model().learn(2 * N_SAMPLES, callback)
+    assert [event[2] for event in recorder.events if event[0] == "step"] == [10, 20, 30]
+
+
 def test_max_episodes() -> None:
     stop = StopTrainingOnMaxEpisodes(2)
     small_model(scripted_fns(2)).learn(100 * N_SAMPLES, stop)
