@@ -151,6 +151,15 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+@pytest.mark.parametrize("path", PAGES, ids=page_id)
+def test_rows_of_tables_have_as_many_cells_as_the_head(path: Path) -> None:
+    for table in re.findall(r"(?:^\|.*\|\n)+", BLOCK.sub("", path.read_text(encoding="utf-8")), re.MULTILINE):
+        rows = table.splitlines()
+        n_cells = [len(re.findall(r"(?<!\\)\|", row)) for row in rows]
+        wrong = [row for row, n in zip(rows, n_cells, strict=True) if n != n_cells[0]]
+        assert not wrong, f"{page_id(path)}: rows with more or fewer cells than the head: {wrong}"
+
+
 def test_notation_has_a_row_for_every_argument_and_log_key() -> None:
     from fastpg.algorithms.ppo import PPOConfig
     from fastpg.training.metrics import METRICS

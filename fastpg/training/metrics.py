@@ -59,7 +59,7 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "train/approx_kl",
         "nats",
-        "Estimate of KL(old || new), mean((ratio - 1) - log ratio), mean over the minibatches of the last epoch run.",
+        "Estimate of KL(old ‖ new), mean((ratio - 1) - log ratio), mean over the minibatches of the last epoch run.",
     ),
     Metric(
         "train/clip_fraction", "", "Fraction of samples with a ratio outside the clip range, mean over all minibatches."
