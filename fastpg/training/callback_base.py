@@ -97,9 +97,13 @@ class BaseCallback:
         """Pass ``locals_`` on to the callbacks that this one holds."""
 
     def log(self, text: str) -> None:
-        """Send ``text`` to the log if ``verbose`` is at least 1."""
-        if self.verbose >= 1:
+        """Show ``text`` if ``verbose`` is at least 1: in the log of the model, or printed where that shows no text."""
+        if self.verbose < 1:
+            return
+        if self.logger.shows_text:
             self.logger.log(text)
+        else:
+            print(text)  # noqa: T201
 
     def _init_callback(self) -> None:
         """Hook: the model is known."""

@@ -94,6 +94,11 @@ class Logger:
         self._excluded.clear()
         self._counts.clear()
 
+    @property
+    def shows_text(self) -> bool:
+        """Whether ``log`` reaches a place where text is shown."""
+        return any(type(sink).message is not Sink.message for sink in self.sinks)
+
     def log(self, *words: object) -> None:
         """Print a line where text is shown (the console)."""
         for sink in self.sinks:

@@ -254,6 +254,14 @@ def test_reward_threshold_stops() -> None:
     assert callback.n_calls == 3
 
 
+@pytest.mark.parametrize("verbose", [0, 1])
+def test_messages_are_shown_once_whether_or_not_the_model_prints_a_table(
+    verbose: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small_model(verbose=verbose).learn(20 * N_SAMPLES, callback=StopTrainingOnMaxEpisodes(1, verbose=1))
+    assert capsys.readouterr().out.count("Stopping") == 1
+
+
 def test_no_improvement_stops() -> None:
     stop = StopTrainingOnNoModelImprovement(2, min_evals=1)
     callback = EvalCallback("CartPole-v1", None, stop, n_eval_episodes=1, eval_freq=1, seed=0)
