@@ -105,12 +105,12 @@ def test_normalised_rewards_of_any_scale_are_learned() -> None:
 SEEDS = range(5)
 
 
-def mean_returns(env_id: str, n_steps: int, **arguments: Any) -> list[float]:
-    """Per seed the mean return of 20 deterministic episodes."""
+def mean_returns(env_id: str, total_timesteps: int, **arguments: Any) -> list[float]:
+    """Per seed the mean return of 100 deterministic episodes."""
     means = []
     for seed in SEEDS:
-        model = fastpg.PPO("MlpPolicy", env_id, seed=seed, **arguments).learn(n_steps)
-        means.append(fastpg.evaluate(model, env_id, n_episodes=20, seed=1000 + seed).mean_return)
+        model = fastpg.PPO("MlpPolicy", env_id, seed=seed, **arguments).learn(total_timesteps)
+        means.append(fastpg.evaluate(model, env_id, n_episodes=100, seed=1000 + seed).mean_return)
     return means
 
 
