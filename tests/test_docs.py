@@ -9,8 +9,8 @@ import importlib
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -161,25 +161,35 @@ def test_rows_of_tables_have_as_many_cells_as_the_head(path: Path) -> None:
 
 
 def test_notation_has_a_row_for_every_argument_and_log_key() -> None:
-    from fastpg.algorithms.ppo import PPOConfig
     from fastpg.training.metrics import METRICS
 
     text = (ROOT / "docs" / "notation.md").read_text(encoding="utf-8")
     named = set(INLINE.findall(text))
-    arguments = {field.name for field in fields(PPOConfig)}
+    arguments = {name for config in configurations().values() for name in config.fields()}
     assert not arguments - named, f"docs/notation.md lacks the arguments {sorted(arguments - named)}"
     assert not {metric.key for metric in METRICS} - named, "docs/notation.md lacks log keys"
-    flags = flags_of(click_command(["train", "ppo"], "fastpg train ppo")[0])
+    commands = (["train", name.lower()] for name in configurations())
+    flags = set().union(*(flags_of(click_command(command, "fastpg train")[0]) for command in commands))
     unknown = {name for name in named if name.startswith("--")} - flags
     assert not unknown, f"docs/notation.md names flags that do not exist: {sorted(unknown)}"
 
 
-def test_ppo_page_explains_every_argument() -> None:
-    from fastpg.algorithms.ppo import PPOConfig
+def configurations() -> dict[str, Any]:
+    """Algorithm -> class of its arguments."""
+    from fastpg.training.loading import ALGORITHMS, model_class
 
-    named = set(INLINE.findall((ROOT / "docs" / "algorithms" / "ppo.md").read_text(encoding="utf-8")))
-    missing = {field.name for field in fields(PPOConfig)} - named
-    assert not missing, f"docs/algorithms/ppo.md lacks {sorted(missing)}"
+    return {name: model_class(name).config_class for name in ALGORITHMS}
+
+
+@pytest.mark.parametrize("name", configurations())
+def test_page_of_the_algorithm_explains_every_argument(name: str) -> None:
+    pages = ROOT / "docs" / "algorithms"
+    named = {
+        code for page in (f"{name.lower()}.md", "README.md") for code in INLINE.findall((pages / page).read_text())
+    }
+    missing = set(configurations()[name].fields()) - named
+    assert not missing, f"docs/algorithms/{name.lower()}.md lacks {sorted(missing)}"
+    assert f"({name.lower()}.md)" in (pages / "README.md").read_text(encoding="utf-8")
 
 
 def test_readme_starts_with_the_two_commands() -> None:

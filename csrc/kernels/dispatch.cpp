@@ -6,12 +6,13 @@
 namespace fastpg {
 namespace {
 
-#if FASTPG_X86
+#if FASTPG_HAS_AVX2 || FASTPG_HAS_AVX512
 // Exactly the features that CMakeLists.txt compiles these units for.
 bool has_avx2() {
     return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
 }
 
+#if FASTPG_HAS_AVX512
 bool has_avx512() {
 #if FASTPG_EMULATE_AVX512
     return has_avx2();
@@ -20,6 +21,7 @@ bool has_avx512() {
            __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512bw");
 #endif
 }
+#endif
 #endif
 
 // The emulated AVX-512 unit is for tests: available, never the default.
@@ -42,11 +44,15 @@ std::atomic<const Isa*>& active() {
 
 std::vector<const Isa*> available_isas() {
     std::vector<const Isa*> all;
-#if FASTPG_X86
+#if FASTPG_HAS_AVX512
     if (has_avx512()) all.push_back(&avx512::isa());
+#endif
+#if FASTPG_HAS_AVX2
     if (has_avx2()) all.push_back(&avx2::isa());
 #endif
+#if FASTPG_HAS_BASELINE
     all.push_back(&baseline::isa());
+#endif
     return all;
 }
 

@@ -102,11 +102,6 @@ class OnPolicyConfig:
     gamma: float = argument(0.99, Real(0.0, 1.0), "Discount per step.")
     gae_lambda: float = argument(0.95, Real(0.0, 1.0), "Bias-variance trade-off of the advantage estimate (GAE).")
     normalize_advantage: bool = argument(True, Flag(), "Standardise the advantages of each minibatch.")
-    ent_coef: float = argument(0.0, Real(), "Weight of the entropy in the objective.")
-    vf_coef: float = argument(0.5, Real(0.0), "Weight of the value error in the loss.")
-    max_grad_norm: float = argument(
-        0.5, Real(0.0, is_above=True, allows_infinity=True), "Bound on the global norm of the gradient."
-    )
     use_sde: bool = argument(
         False,
         NotYet("state-dependent exploration is not supported yet; leave use_sde out to explore with Gaussian noise"),
@@ -154,7 +149,13 @@ class OnPolicyConfig:
         source="Gymnasium",
     )
 
+    preset: str | None = argument(
+        None, Optional(Text()), "Name of a set of defaults; arguments that are given win over it.", source=_FASTPG
+    )
+
     algorithm: ClassVar[str] = "on-policy"
+    #: name -> defaults that differ from those of the fields
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     def __post_init__(self) -> None:
         values = {name: getattr(self, name) for name in self.fields()}
@@ -185,7 +186,12 @@ class OnPolicyConfig:
         if unknown:
             given = {name: arguments.get(name, default_of(spec)) for name, spec in specs.items()}
             raise _config_error(cls.algorithm, unknown + cls._problems(given))
-        return cls(**arguments)
+        return cls(**{**cls._preset(arguments.get("preset")), **arguments})
+
+    @classmethod
+    def _preset(cls, name: Any) -> Mapping[str, Any]:
+        """The defaults called ``name``; none for a name that does not exist, which the checks will reject."""
+        return cls.presets.get(name, {}) if isinstance(name, str) else {}
 
     @classmethod
     def from_json(cls: type[ConfigT], encoded: Mapping[str, Any], **overrides: Any) -> ConfigT:
@@ -211,6 +217,8 @@ class OnPolicyConfig:
     def _problems(cls, values: dict[str, Any]) -> list[str]:
         """Rejected arguments, one line each; accepted ones become canonical in ``values``."""
         problems = find_problems(cls.fields(), values)
+        if values["preset"] is not None and values["preset"] not in cls.presets:
+            problems.append(f"preset: expected {_one_of(cls.presets)}, got {values['preset']!r}")
         rejected = {problem.partition(":")[0] for problem in problems}
         return problems + [text for needed, text in cls._contradictions(values, rejected) if not needed & rejected]
 
@@ -245,6 +253,11 @@ def _explain_unknown(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, list(known), n=1)
     hint = f"; did you mean {close[0]!r}?" if close else f"; the arguments are {', '.join(known)}"
     return f"{name}: expected the name of an argument, got an unknown one{hint}"
+
+
+def _one_of(names: Iterable[str]) -> str:
+    """The names that are allowed beside None, for a message."""
+    return " or ".join(["None", *map(repr, names)])
 
 
 def _encode(value: Any) -> Any:

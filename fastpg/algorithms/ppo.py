@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from fastpg.algorithms.checks import Integer, Optional, Real, Scheduled, argument
-from fastpg.algorithms.config import OnPolicyConfig
+from fastpg.algorithms.joint_loss import JointLossConfig
 from fastpg.updates.proximal import ClippedRatio, KLStop, MinibatchAdam, ProximalUpdate, ValueAndEntropy
 from fastpg.updates.schedules import Schedule
 
@@ -20,7 +20,7 @@ MAX_EPOCHS = 65535  # the counter of the shuffling holds the epoch in 16 bits
 
 
 @dataclass(frozen=True, kw_only=True)
-class PPOConfig(OnPolicyConfig):
+class PPOConfig(JointLossConfig):
     """Arguments of PPO."""
 
     batch_size: int = argument(64, Integer(1), "Samples of a minibatch.")

@@ -11,7 +11,7 @@ from fastpg.kernels.clipped_loss import ClippedLossStats, clipped_loss_gradient
 from fastpg.kernels.gae import gae
 from fastpg.kernels.gradient_norm import clip_global_norm
 from fastpg.kernels.heads import entropy, kl_old_new, log_prob, mode, sample
-from fastpg.kernels.layout import ActorCriticLayout, HeadLayout, MLPLayout
+from fastpg.kernels.layout import ActorCriticLayout, HeadLayout, MLPLayout, PolicyLayout
 from fastpg.kernels.mlp import mlp_backward, mlp_forward
 from fastpg.kernels.philox import normal, permutation, uniform
 from fastpg.kernels.ppo_update import PPOUpdateResult, PPOUpdateStats, ppo_update
@@ -27,6 +27,7 @@ __all__ = [
     "MLPLayout",
     "PPOUpdateResult",
     "PPOUpdateStats",
+    "PolicyLayout",
     "adam_step",
     "available",
     "bind_actor",

@@ -81,6 +81,33 @@ class HeadLayout:
 
 
 @dataclass(frozen=True)
+class PolicyLayout:
+    """A policy alone: network and head; its flat vector is the network, then ``log_std``.
+
+    Attributes:
+        policy: from O observations to ``head.n_inputs`` outputs.
+        head: the action distribution.
+    """
+
+    policy: MLPLayout
+    head: HeadLayout
+
+    @cached_property
+    def n_params(self) -> int:
+        """P, the length of the flat vector."""
+        return self.policy.n_params + self.head.n_log_std
+
+    @property
+    def observation_size(self) -> int:
+        """O, the number of inputs of the network."""
+        return self.policy.sizes[0]
+
+    def split(self, params: NDArray[FloatT]) -> tuple[NDArray[FloatT], NDArray[FloatT]]:
+        """Views (network, log_std) into the flat ``params`` (P,)."""
+        return params[: self.policy.n_params], params[self.policy.n_params :]
+
+
+@dataclass(frozen=True)
 class ActorCriticLayout:
     """Separate policy and value networks in one flat vector: policy, ``log_std``, value.
 
@@ -103,6 +130,11 @@ class ActorCriticLayout:
     def observation_size(self) -> int:
         """O, the number of inputs of both networks."""
         return self.policy.sizes[0]
+
+    @cached_property
+    def actor(self) -> PolicyLayout:
+        """The policy alone; its vector is the first ``actor.n_params`` entries of this one's, the value's the rest."""
+        return PolicyLayout(self.policy, self.head)
 
     def split(self, params: NDArray[FloatT]) -> tuple[NDArray[FloatT], NDArray[FloatT], NDArray[FloatT]]:
         """Views (policy, log_std, value) into the flat ``params`` (P,)."""

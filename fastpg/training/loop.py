@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastpg.kernels.gae import gae
+from fastpg.training.advantages import make_batch
+from fastpg.training.metrics import METRICS
 from fastpg.types import Batch
 from fastpg.updates.report import UpdateReport
 
@@ -66,18 +67,7 @@ def run_iteration(model: OnPolicyModel, callback: BaseCallback) -> tuple[Batch, 
             raise StopTraining
         model.n_rollout_steps = model.collector.n_valid_last
         callback.on_rollout_end()
-        advantages = gae(
-            rollout.rewards,
-            rollout.values,
-            rollout.next_values,
-            rollout.terminated,
-            rollout.truncated,
-            gamma=config.gamma,
-            gae_lambda=config.gae_lambda,
-            n_threads=config.n_threads,
-            backend=config.backend,
-        )
-        batch = rollout.flatten(advantages)
+        batch = make_batch(rollout, config)
         optimizer, report = model.update(batch)
         model.commit(optimizer, report)
     except BaseException:
@@ -128,9 +118,8 @@ def record_metrics(model: OnPolicyModel, batch: Batch, report: UpdateReport, wat
         if getattr(episodes, name) is not None:
             logger.record(f"rollout/{name}", getattr(episodes, name))
     watch.record(logger, model.num_timesteps)
-    for name in _REPORTED:
-        value = getattr(report, name)
-        if value is not None:
+    for name, value in report.numbers():
+        if f"train/{name}" in _KEYS:
             logger.record(f"train/{name}", value)
     logger.record("train/explained_variance", explained_variance(batch))
     logger.record("train/n_updates", model.n_updates)
@@ -139,18 +128,7 @@ def record_metrics(model: OnPolicyModel, batch: Batch, report: UpdateReport, wat
         logger.record("train/std", float(np.exp(log_std).mean()))
 
 
-_REPORTED = (
-    "learning_rate",
-    "clip_range",
-    "clip_range_vf",
-    "loss",
-    "policy_gradient_loss",
-    "value_loss",
-    "entropy_loss",
-    "approx_kl",
-    "clip_fraction",
-    "gradient_norm",
-)
+_KEYS = {metric.key for metric in METRICS}
 
 
 def explained_variance(batch: Batch) -> float:

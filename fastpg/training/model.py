@@ -22,6 +22,7 @@ from fastpg.algorithms.config import OnPolicyConfig
 from fastpg.errors import CheckpointError, ConfigError, warn_user
 from fastpg.kernels import backends
 from fastpg.policies.actor_critic import ActorCritic
+from fastpg.policies.problem import SampledProblem
 from fastpg.rollout.collector import Collector
 from fastpg.rollout.episodes import EpisodeStatistics
 from fastpg.rollout.normalize import Normalizer
@@ -37,7 +38,7 @@ from fastpg.training.signature import describe_constructor
 from fastpg.training.space_json import space_from_json, space_to_json
 from fastpg.training.state import TrainingState
 from fastpg.types import Batch
-from fastpg.updates.proximal import ProximalUpdate
+from fastpg.updates.problem import Update
 from fastpg.updates.report import UpdateReport
 from fastpg.updates.state import OptimizerState
 
@@ -61,7 +62,7 @@ class OnPolicyModel:
         describe_constructor(cls, cls.config_class)
 
     @staticmethod
-    def make_update(config: Any) -> ProximalUpdate:
+    def make_update(config: Any) -> Update:
         """The update of the algorithm, for its configuration."""
         raise NotImplementedError
 
@@ -207,15 +208,18 @@ class OnPolicyModel:
     def update(self, batch: Batch) -> tuple[OptimizerState, UpdateReport]:
         """The optimiser state after an update on ``batch``, and its report; the model does not change."""
         state = self._state
+        problem = SampledProblem(
+            batch=batch,
+            layout=self.policy.layout,
+            n_threads=self.config.n_threads,
+            backend=self.config.backend,
+        )
         return self._update(
             state.optimizer,
-            batch,
-            layout=self.policy.layout,
+            problem,
             progress_remaining=state.progress_remaining(self.num_timesteps),
             seed=self.seed,
             update_index=state.update_index,
-            n_threads=self.config.n_threads,
-            backend=self.config.backend,
         )
 
     def commit(self, optimizer: OptimizerState, report: UpdateReport) -> None:

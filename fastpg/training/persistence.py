@@ -1,9 +1,9 @@
 """A model as arrays and JSON, and back: what a checkpoint holds.
 
 Arrays: ``policy/0/weight`` ... ``log_std`` ... ``value/1/bias`` (the parameters), ``adam/first_moment`` and
-``adam/second_moment`` (P,), ``normalizer/*``, and ``running/*`` (the running episodes) where the environments offer
-``get_state`` and ``set_state``. JSON: ``algorithm``, ``config``, ``observation_space``, ``action_space``, ``env_id``,
-``progress``, ``collector``.
+``adam/second_moment`` (P,), ``memory/*`` (what the update remembers), ``normalizer/*``, and ``running/*`` (the running
+episodes) where the environments offer ``get_state`` and ``set_state``. JSON: ``algorithm``, ``config``,
+``observation_space``, ``action_space``, ``env_id``, ``progress``, ``scalars`` (what the update adapts), ``collector``.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from fastpg.kernels.layout import ActorCriticLayout
 from fastpg.policies.actor_critic import ActorCritic
 from fastpg.rollout.spaces import as_real_array
 from fastpg.training.state import TrainingState
+from fastpg.updates.schedules import as_number
 from fastpg.updates.state import OptimizerState
 
 Array = NDArray[Any]
@@ -76,10 +77,11 @@ def pack(state: TrainingState, layout: ActorCriticLayout, normalizer: Any) -> tu
     arrays = named_parameters(layout, state.optimizer.params)
     arrays["adam/first_moment"] = state.optimizer.first_moment
     arrays["adam/second_moment"] = state.optimizer.second_moment
+    arrays |= {f"memory/{name}": array for name, array in state.optimizer.memory.items()}
     if normalizer is not None:
         arrays |= {f"normalizer/{name}": array for name, array in normalizer.state_dict().items()}
     progress = {name: getattr(state, name) for name in _COUNTERS} | {"adam_step": state.optimizer.step}
-    return arrays, {"progress": progress, "collector": state.collector}
+    return arrays, {"progress": progress, "collector": state.collector, "scalars": dict(state.optimizer.scalars)}
 
 
 def unpack(
@@ -90,7 +92,8 @@ def unpack(
     Raises:
         CheckpointError: something is missing or does not fit the model.
     """
-    named = {name: array for name, array in arrays.items() if not name.startswith(("adam/", "normalizer/", "running/"))}
+    others = ("adam/", "memory/", "normalizer/", "running/")
+    named = {name: array for name, array in arrays.items() if not name.startswith(others)}
     try:
         params = flat_parameters(layout, named, exact_match=True, old=fresh.optimizer.params)
         progress = {name: _counter(name, meta["progress"][name]) for name in (*_COUNTERS, "adam_step")}
@@ -98,7 +101,8 @@ def unpack(
         collector = _collector_state(meta.get("collector"))
         optimizer = _optimizer_state(
             params, arrays["adam/first_moment"], arrays["adam/second_moment"], progress.pop("adam_step")
-        )
+        ).remember(_scalars(meta.get("scalars", {})), group(arrays, "memory/"))
+        optimizer.check_finite("Fix: use an intact checkpoint.")
     except (KeyError, TypeError, ValueError) as error:
         raise CheckpointError(f"The checkpoint does not fit the model: {error}") from error
     return replace(fresh, optimizer=optimizer, collector=collector, **progress)
@@ -109,6 +113,13 @@ def _counter(name: str, value: Any, maximum: int = _MAX_STEP) -> int:
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 0 <= value <= maximum:
         raise ConfigError(f"{name}: expected an integer in [0, {maximum}], got {value!r}.")
     return int(value)
+
+
+def _scalars(values: Any) -> dict[str, float]:
+    """``values`` if they are real numbers by name, else ConfigError."""
+    if not isinstance(values, Mapping) or not all(as_number(value) is not None for value in values.values()):
+        raise ConfigError(f"scalars: expected numbers by name, got {values!r}.")
+    return {name: float(value) for name, value in values.items()}
 
 
 def _collector_state(state: Any) -> dict[str, Any] | None:

@@ -13,12 +13,11 @@ The proximity to the old policy sits in the clipping here. The whole update is o
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fastpg.errors import NumericsError
-from fastpg.kernels.layout import ActorCriticLayout
 from fastpg.kernels.ppo_update import PPOUpdateResult, ppo_update
-from fastpg.types import Batch
+from fastpg.updates.problem import SampledData
 from fastpg.updates.report import UpdateReport, UpdateStatus
 from fastpg.updates.schedules import Schedule, evaluate_schedule
 from fastpg.updates.state import OptimizerState
@@ -101,26 +100,20 @@ class ProximalUpdate:
     def __call__(
         self,
         old: OptimizerState,
-        batch: Batch,
+        problem: SampledData,
         *,
-        layout: ActorCriticLayout,
         progress_remaining: float,
         seed: int,
         update_index: int,
-        n_threads: int = 1,
-        backend: str | None = None,
     ) -> tuple[OptimizerState, UpdateReport]:
-        """One update from ``old`` on ``batch``; ``old`` stays as it is.
+        """One update from ``old`` on the samples of ``problem``; ``old`` stays as it is.
 
         Args:
             old: theta_old with the moments of its optimiser.
-            batch: B samples drawn with theta_old.
-            layout: how theta describes the networks.
+            problem: B samples drawn with theta_old.
             progress_remaining: where the schedules stand, 1 at the start to 0 at the end.
             seed: key of the shuffling.
             update_index: number of updates made before with this seed; no two shuffles of a run are alike.
-            n_threads: threads to use; the result does not depend on it.
-            backend: ``native``, ``jit``, ``reference`` or None for the default.
 
         Returns:
             theta_new with its moments, and the report.
@@ -134,6 +127,7 @@ class ProximalUpdate:
         clip_range_vf = self.penalty.clip_range_vf
         if clip_range_vf is not None:
             clip_range_vf = evaluate_schedule("clip_range_vf", clip_range_vf, progress_remaining)
+        batch = problem.batch
         result = ppo_update(
             old.params,
             old.first_moment,
@@ -144,7 +138,7 @@ class ProximalUpdate:
             batch.advantages,
             batch.returns,
             batch.old_values,
-            layout=layout,
+            layout=problem.layout,
             n_epochs=self.inner_loop.n_epochs,
             batch_size=self.inner_loop.batch_size,
             clip_range=clip_range,
@@ -161,16 +155,17 @@ class ProximalUpdate:
             adam_step=old.step,
             seed=seed,
             update_index=update_index,
-            n_threads=n_threads,
-            backend=backend,
+            n_threads=problem.n_threads,
+            backend=problem.backend,
         )
         report = _report(result, learning_rate, clip_range, clip_range_vf)
-        return _new_state(result, report), report
+        return _new_state(old, result, report), report
 
 
-def _new_state(result: PPOUpdateResult, report: UpdateReport) -> OptimizerState:
+def _new_state(old: OptimizerState, result: PPOUpdateResult, report: UpdateReport) -> OptimizerState:
     """The state after the update; NumericsError unless it and the losses are finite."""
-    new = OptimizerState(
+    new = replace(
+        old,
         params=result.params,
         first_moment=result.first_moment,
         second_moment=result.second_moment,

@@ -69,6 +69,7 @@ BAD_VALUES: dict[str, list[Any]] = {
     "normalize": [1, {"norm": True}, {"clip_obs": 0}],
     "env_kwargs": [[1], {1: 2}],
     "autoreset_mode": ["sometimes"],
+    "preset": ["unheard-of", 3],
 }
 
 

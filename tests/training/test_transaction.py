@@ -14,7 +14,7 @@ import pytest
 import fastpg
 from fastpg.callbacks import BaseCallback
 from fastpg.rollout.collector import Collector
-from fastpg.training import loop
+from fastpg.training import advantages
 from fastpg.types import Rollout
 from fastpg.updates.proximal import ProximalUpdate
 from tests.envs import FaultyEnv
@@ -42,7 +42,7 @@ PLACES = [
     (Collector, "_begin"),
     (Collector, "_step"),
     (Collector, "_finish"),
-    (loop, "gae"),
+    (advantages, "gae"),
     (Rollout, "flatten"),
     (ProximalUpdate, "__call__"),
 ]

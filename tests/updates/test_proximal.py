@@ -10,6 +10,7 @@ import pytest
 from fastpg.errors import ConfigError, NumericsError
 from fastpg.kernels.layout import ActorCriticLayout, HeadLayout, MLPLayout
 from fastpg.kernels.ppo_update import ppo_update
+from fastpg.policies.problem import SampledProblem
 from fastpg.types import Batch
 from fastpg.updates.proximal import ClippedRatio, KLStop, MinibatchAdam, ProximalUpdate, ValueAndEntropy
 from fastpg.updates.report import UpdateStatus
@@ -63,8 +64,9 @@ def state() -> OptimizerState:
 
 
 def run(update: ProximalUpdate, state: OptimizerState, batch: Batch, **changes: Any) -> Any:
-    context = {"layout": LAYOUT, "progress_remaining": 0.5, "seed": 3, "update_index": 0, "backend": BACKEND}
-    return update(state, batch, **{**context, **changes})
+    problem = SampledProblem(batch=batch, layout=LAYOUT, backend=BACKEND)
+    context = {"progress_remaining": 0.5, "seed": 3, "update_index": 0}
+    return update(state, problem, **{**context, **changes})
 
 
 def test_is_one_kernel_call(state: OptimizerState, batch: Batch) -> None:

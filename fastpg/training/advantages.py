@@ -1,0 +1,23 @@
+"""From a rollout to the samples of an update: generalised advantage estimates (Schulman et al. 2016) and returns."""
+
+from __future__ import annotations
+
+from fastpg.algorithms.config import OnPolicyConfig
+from fastpg.kernels.gae import gae
+from fastpg.types import Batch, Rollout
+
+
+def make_batch(rollout: Rollout, config: OnPolicyConfig) -> Batch:
+    """The valid transitions of ``rollout`` with their advantages and returns."""
+    advantages = gae(
+        rollout.rewards,
+        rollout.values,
+        rollout.next_values,
+        rollout.terminated,
+        rollout.truncated,
+        gamma=config.gamma,
+        gae_lambda=config.gae_lambda,
+        n_threads=config.n_threads,
+        backend=config.backend,
+    )
+    return rollout.flatten(advantages)
