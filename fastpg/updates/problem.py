@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from fastpg.kernels.layout import ActorCriticLayout
-from fastpg.types import Batch
+from fastpg.types import Array, Batch
 from fastpg.updates.report import UpdateReport
 from fastpg.updates.state import OptimizerState
+
+FisherKind = Literal["exact", "empirical"]
+DenseSolver = Literal["cholesky", "woodbury"]
 
 
 class SampledData(Protocol):
@@ -28,6 +31,131 @@ class SampledData(Protocol):
     @property
     def backend(self) -> str | None:
         """Implementation of the kernels, None for the default."""
+
+
+class Value(Protocol):
+    """The surrogate at some theta."""
+
+    @property
+    def surrogate(self) -> float:
+        """L(theta), to be maximised."""
+
+    @property
+    def entropy(self) -> float:
+        """Mean entropy of the policy, nats."""
+
+
+class Evaluation(Value, Protocol):
+    """What one forward pass at a candidate tells, beside the surrogate; nats, NaN and infinity where they occur."""
+
+    @property
+    def kl_old_new(self) -> float:
+        """Mean over samples of KL(old || new), summed over action dimensions."""
+
+    @property
+    def kl_old_new_max(self) -> float:
+        """Its largest value over the samples."""
+
+    @property
+    def kl_new_old(self) -> float:
+        """Mean over samples of KL(new || old), summed over action dimensions."""
+
+    @property
+    def kl_new_old_max(self) -> float:
+        """Its largest value over the samples."""
+
+    @property
+    def approx_kl(self) -> float:
+        """mean((r - 1) - log r) over the actions that were taken."""
+
+    @property
+    def ratio_max(self) -> float:
+        """The largest ratio."""
+
+
+class Curvature(Protocol):
+    """The Fisher matrix F at theta_old, never formed. Vectors are (P,) of the dtype of the parameters."""
+
+    def product(self, vector: Array, *, damping: float = 0.0, damping_scale: Array | None = None) -> Array:
+        """(F + damping diag(scale)) ``vector``; the scale is the identity where it is None."""
+
+    def diagonal(self) -> Array:
+        """The diagonal of F, >= 0."""
+
+    def solve(
+        self,
+        gradient: Array,
+        *,
+        damping: float = 0.0,
+        damping_scale: Array | None = None,
+        max_iterations: int,
+        relative_tolerance: float,
+        absolute_tolerance: float,
+        start: Array | None = None,
+        spacing: float | None = None,
+    ) -> Any:
+        """Conjugate gradient for (F + damping diag(scale)) x = ``gradient``: a ``CGSolution``."""
+
+
+class PolicyProblem(Protocol):
+    """The policy's part of an update: everything is at theta_old unless parameters are given.
+
+    Gradients and matrices cost what they cost; ``evaluate`` is one forward pass. What can be cached is.
+    """
+
+    @property
+    def params(self) -> Array:
+        """theta_old (P,), of the policy alone."""
+
+    @property
+    def n_samples(self) -> int:
+        """B."""
+
+    @property
+    def kl_terms(self) -> int:
+        """Independent divergences that add up to that of a sample: D for Gaussian and Bernoulli actions, else 1."""
+
+    def surrogate_gradient(self, params: Array | None = None) -> tuple[Array, Value]:
+        """The gradient of L (the direction of ascent) and L, at ``params``."""
+
+    def evaluate(self, params: Array) -> Evaluation:
+        """L and the divergences at ``params``, without a gradient."""
+
+    def fisher(self, kind: FisherKind = "exact") -> Curvature:
+        """F: the Hessian of the mean KL divergence, or the mean outer product of the scores of the actions taken."""
+
+    def solve_dense(
+        self,
+        gradient: Array,
+        *,
+        solver: DenseSolver,
+        kind: FisherKind = "exact",
+        damping: float = 0.0,
+        damping_scale: Array | None = None,
+    ) -> Any:
+        """(F + damping diag(scale))^-1 ``gradient`` by factorisation in float64, for small problems.
+
+        Returns a solution with the same attributes as a ``CGSolution``.
+        """
+
+    def hessian_vector_product(self, vector: Array) -> Array:
+        """The Hessian of the surrogate times ``vector`` (P,)."""
+
+
+class PolicyData(SampledData, Protocol):
+    """Samples that a policy problem can be made of."""
+
+    def policy_problem(
+        self, params: Array, *, normalize_advantage: bool, ent_coef: float = 0.0, samples: Array | None = None
+    ) -> PolicyProblem:
+        """The problem of the policy at ``params`` = theta_old.
+
+        Args:
+            params: (P,) all parameters, those of the policy first.
+            normalize_advantage: standardise the advantages over the batch.
+            ent_coef: weight of the mean entropy in the surrogate.
+            samples: (n,) int64, the samples to use; None for all.
+        """
 
 
 class Update(Protocol):
