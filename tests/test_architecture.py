@@ -37,6 +37,7 @@ ALLOWED_INTERNAL: dict[str, set[str]] = {
     "algorithms": KERNELS | {"updates"},
     "training": TRAINING,
     "callbacks": {"training"},
+    "tabular": LEAVES,
     "sb3": APPLICATION,
     "distributed": APPLICATION,
     "plotting": APPLICATION,
