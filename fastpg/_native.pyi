@@ -4,7 +4,7 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from fastpg.kernels.layout import ActorCriticLayout, HeadLayout, MLPLayout
+from fastpg.kernels.layout import ActorCriticLayout, HeadLayout, MLPLayout, PolicyLayout
 
 Array = NDArray[Any]
 
@@ -38,6 +38,16 @@ def adam_step(
     beta2: float,
     epsilon: float,
     out: tuple[Array, Array, Array],
+) -> None: ...
+def rmsprop_step(
+    params: Array,
+    gradient: Array,
+    square_average: Array,
+    *,
+    learning_rate: float,
+    alpha: float,
+    epsilon: float,
+    out: tuple[Array, Array],
 ) -> None: ...
 def clip_global_norm(gradient: Array, *, max_norm: float, out: Array, stats: Array) -> None: ...
 def update_moments(mean: Array, variance: Array, count: float, batch: Array, *, out: tuple[Array, Array]) -> None: ...
@@ -101,6 +111,57 @@ def ppo_update(
     max_grad_norm: float,
     normalize_advantage: bool,
     target_kl: float | None,
+    learning_rate: float,
+    beta1: float,
+    beta2: float,
+    epsilon: float,
+    adam_step: int,
+    seed: int,
+    update_index: int,
+    out: tuple[Array, Array, Array],
+    stats: Array,
+    n_threads: int,
+) -> None: ...
+def surrogate_gradient(
+    params: Array,
+    observations: Array,
+    actions: Array,
+    old_log_probs: Array,
+    advantages: Array,
+    *,
+    layout: PolicyLayout,
+    ent_coef: float,
+    out: Array,
+    stats: Array,
+    n_threads: int,
+) -> None: ...
+def surrogate_evaluate(
+    params: Array,
+    observations: Array,
+    actions: Array,
+    old_log_probs: Array,
+    advantages: Array,
+    old_head_inputs: Array,
+    old_log_std: Array,
+    *,
+    layout: PolicyLayout,
+    ent_coef: float,
+    stats: Array,
+    n_threads: int,
+) -> None: ...
+def value_update(
+    params: Array,
+    first_moment: Array,
+    second_moment: Array,
+    observations: Array,
+    returns: Array,
+    old_values: Array,
+    *,
+    layout: MLPLayout,
+    n_epochs: int,
+    batch_size: int,
+    clip_range_vf: float | None,
+    max_grad_norm: float,
     learning_rate: float,
     beta1: float,
     beta2: float,

@@ -55,6 +55,12 @@ Index HeadLayout::n_inputs() const {
     return n;
 }
 
+PolicyLayout::PolicyLayout(const py::handle& layout) : policy(layout.attr("policy")), head(layout.attr("head")) {
+    if (policy.n_outputs() != head.n_inputs()) {
+        throw py::value_error("layout: expected a policy network with as many outputs as the head has inputs.");
+    }
+}
+
 ActorCriticLayout::ActorCriticLayout(const py::handle& layout)
     : policy(layout.attr("policy")), value(layout.attr("value")), head(layout.attr("head")) {
     if (policy.n_outputs() != head.n_inputs() || value.n_outputs() != 1 || value.n_inputs() != policy.n_inputs()) {

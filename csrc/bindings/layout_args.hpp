@@ -53,6 +53,21 @@ private:
     std::vector<Index> sizes_;
 };
 
+// A policy alone; throws ValueError if network and head do not fit together.
+class PolicyLayout {
+public:
+    explicit PolicyLayout(const py::handle& layout);
+    PolicyShape shape() const {
+        return {policy.shape(), head.shape()};
+    }
+    Index n_params() const {
+        return policy.n_params() + head.n_log_std();
+    }
+
+    MlpLayout policy;
+    HeadLayout head;
+};
+
 // Both networks and the head; throws ValueError if they do not fit together.
 class ActorCriticLayout {
 public:

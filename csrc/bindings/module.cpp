@@ -44,6 +44,8 @@ PYBIND11_MODULE(_native, module, py::mod_gil_not_used()) {
     register_ppo(module);
     register_actor(module);
     register_optimizer(module);
+    register_surrogate(module);
+    register_value_update(module);
     register_running_moments(module);
 }
 

@@ -13,6 +13,8 @@ void register_ppo(pybind11::module_& module);
 void register_actor(pybind11::module_& module);
 void register_mlp(pybind11::module_& module);
 void register_optimizer(pybind11::module_& module);
+void register_surrogate(pybind11::module_& module);
+void register_value_update(pybind11::module_& module);
 void register_running_moments(pybind11::module_& module);
 
 }  // namespace fastpg::bindings

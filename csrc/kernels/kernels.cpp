@@ -14,6 +14,11 @@
 
 namespace fastpg {
 namespace FASTPG_ISA {
+
+// The tables of the other units.
+extern const SurrogateTable<float> kSurrogateFloat32;
+extern const SurrogateTable<double> kSurrogateFloat64;
+
 namespace {
 
 template <class T>
@@ -44,7 +49,8 @@ constexpr KernelTable<T> make_table() {
     return table;
 }
 
-constexpr Isa kIsa{FASTPG_STRING(FASTPG_ISA), permutation, make_table<float>(), make_table<double>()};
+constexpr Isa kIsa{FASTPG_STRING(FASTPG_ISA), permutation,        make_table<float>(),
+                   make_table<double>(),      &kSurrogateFloat32, &kSurrogateFloat64};
 
 }  // namespace
 

@@ -15,7 +15,10 @@ from fastpg.kernels.layout import ActorCriticLayout, HeadLayout, MLPLayout, Poli
 from fastpg.kernels.mlp import mlp_backward, mlp_forward
 from fastpg.kernels.philox import normal, permutation, uniform
 from fastpg.kernels.ppo_update import PPOUpdateResult, PPOUpdateStats, ppo_update
+from fastpg.kernels.rmsprop import RMSpropState, rmsprop_step
 from fastpg.kernels.running_moments import normalize, update_moments
+from fastpg.kernels.surrogate import SurrogateEvaluation, SurrogateValue, surrogate_evaluate, surrogate_gradient
+from fastpg.kernels.value_update import ValueUpdateResult, ValueUpdateStats, value_update
 
 __all__ = [
     "Actor",
@@ -28,6 +31,11 @@ __all__ = [
     "PPOUpdateResult",
     "PPOUpdateStats",
     "PolicyLayout",
+    "RMSpropState",
+    "SurrogateEvaluation",
+    "SurrogateValue",
+    "ValueUpdateResult",
+    "ValueUpdateStats",
     "adam_step",
     "available",
     "bind_actor",
@@ -45,8 +53,12 @@ __all__ = [
     "normalize",
     "permutation",
     "ppo_update",
+    "rmsprop_step",
     "sample",
+    "surrogate_evaluate",
+    "surrogate_gradient",
     "uniform",
     "update_moments",
+    "value_update",
     "which",
 ]

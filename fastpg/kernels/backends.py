@@ -45,6 +45,9 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "running_moments": ("update_moments", "normalize"),
     "ppo_update": ("ppo_update",),
     "actor": ("bind_actor",),
+    "surrogate": ("surrogate_gradient", "surrogate_evaluate"),
+    "value_update": ("value_update",),
+    "rmsprop": ("rmsprop_step",),
 }
 
 

@@ -37,6 +37,12 @@ struct ActorCriticShape {
     HeadShape head;
 };
 
+// A policy alone: its parameters are those of the network, then log_std (kGaussian only).
+struct PolicyShape {
+    MlpShape policy;
+    HeadShape head;
+};
+
 // Actions (B, D): `continuous` for kGaussian, `discrete` otherwise; the other pointer is null.
 template <class T>
 struct Actions {
@@ -190,6 +196,67 @@ enum PpoStat {
     kNumPpoStats
 };
 
+// What a policy's objective is computed on: B rows of everything.
+template <class T>
+struct PolicyBatch {
+    const T* observations;
+    Actions<T> actions;
+    const T* old_log_probs;
+    const T* advantages;
+    Index n_rows;
+};
+
+// Indices into the `stats` of surrogate_gradient (the first two) and surrogate_evaluate.
+enum SurrogateStat {
+    kSurrogateValue,
+    kSurrogateEntropy,
+    kNumSurrogateStats,
+    kKlOldNew = kNumSurrogateStats,
+    kKlOldNewMax,
+    kKlNewOld,
+    kKlNewOldMax,
+    kSurrogateApproxKl,
+    kRatioMax,
+    kNumEvaluationStats
+};
+
+// The batch that a critic is fitted to.
+template <class T>
+struct ValueBatch {
+    const T* observations;
+    const T* returns;
+    const T* old_values;
+    Index n_rows;
+};
+
+struct ValueRule {
+    AdamRule adam;
+    Index n_epochs;
+    Index batch_size;
+    bool is_clipping;
+    double clip_range_vf;
+    double max_grad_norm;
+    Index adam_step;  // optimiser steps already taken
+    std::uint64_t seed;
+    std::uint64_t update_index;
+};
+
+// Indices into the `stats` of value_update.
+enum ValueStat { kValueUpdateLoss, kValueUpdateGradientNorm, kValueUpdateSteps, kNumValueStats };
+
+template <class T>
+struct RmspropArgs {
+    const T* params;
+    const T* gradient;
+    const T* square_average;
+    Index n_params;
+    double learning_rate;
+    double alpha;
+    double epsilon;
+    T* out_params;
+    T* out_square_average;
+};
+
 // Buffers of a rollout, (T, N, ...): what an actor reads and fills.
 template <class T>
 struct ActorBuffers {
@@ -233,11 +300,25 @@ struct KernelTable {
     void (*actor_destroy)(ActorHandle*);
 };
 
+// What kernels_surrogate.cpp offers.
+template <class T>
+struct SurrogateTable {
+    void (*surrogate_gradient)(const PolicyShape&, const PolicyBatch<T>&, double ent_coef, const T* params,
+                               T* gradient, double* stats, const Host&);
+    void (*surrogate_evaluate)(const PolicyShape&, const PolicyBatch<T>&, double ent_coef, const T* params,
+                               const HeadArgs<T>& old_policy, double* stats, const Host&);
+    bool (*value_update)(const MlpShape&, const ValueRule&, const ValueBatch<T>&, const OptimizerArrays<T>&,
+                         double* stats, const Host&);
+    void (*rmsprop_step)(const RmspropArgs<T>&);
+};
+
 struct Isa {
     const char* name;
     void (*permutation)(const PhiloxKey&, Index n, std::int64_t* out);
     KernelTable<float> float32;
     KernelTable<double> float64;
+    const SurrogateTable<float>* surrogate32;
+    const SurrogateTable<double>* surrogate64;
 };
 
 // One per kernel unit; null-returning units do not exist: which ones are linked is decided by CMake.

@@ -29,4 +29,17 @@ inline const KernelTable<double>& kernels<double>() {
     return active_isa().float64;
 }
 
+template <class T>
+const SurrogateTable<T>& surrogate_kernels();
+
+template <>
+inline const SurrogateTable<float>& surrogate_kernels<float>() {
+    return *active_isa().surrogate32;
+}
+
+template <>
+inline const SurrogateTable<double>& surrogate_kernels<double>() {
+    return *active_isa().surrogate64;
+}
+
 }  // namespace fastpg

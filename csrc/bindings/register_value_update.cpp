@@ -1,0 +1,104 @@
+// value_update and rmsprop.
+#include "array_args.hpp"
+#include "host.hpp"
+#include "layout_args.hpp"
+#include "register.hpp"
+
+#include <pybind11/stl.h>
+
+#include <algorithm>
+#include <optional>
+
+namespace fastpg::bindings {
+namespace {
+
+void check_counts(const ValueRule& rule, Index n_rows) {
+    const auto require = [](bool condition, const char* message) {
+        if (!condition) throw py::value_error(message);
+    };
+    require(n_rows >= 1 && static_cast<std::uint64_t>(n_rows) < std::uint64_t{1} << 32,
+            "observations: expected at least one and fewer than 2^32 rows.");
+    require(rule.n_epochs >= 1 && rule.n_epochs < 1 << 16, "n_epochs: expected at least 1 and less than 2^16.");
+    require(rule.batch_size >= 1, "batch_size: expected at least 1.");
+    require(rule.adam_step >= 0, "adam_step: expected at least 0.");
+    require(rule.update_index < std::uint64_t{1} << 40, "update_index: expected less than 2^40.");
+}
+
+void value_update(const py::array& params, const py::array& first_moment, const py::array& second_moment,
+                  const py::array& observations, const py::array& returns, const py::array& old_values,
+                  const py::object& layout, Index n_epochs, Index batch_size, std::optional<double> clip_range_vf,
+                  double max_grad_norm, double learning_rate, double beta1, double beta2, double epsilon,
+                  Index adam_step, std::uint64_t seed, std::uint64_t update_index,
+                  const std::array<py::array, 3>& out, const py::array& stats, int n_threads) {
+    const MlpLayout network(layout);
+    if (network.n_outputs() != 1) throw py::value_error("layout: expected a network with one output.");
+    const ValueRule rule{{learning_rate, beta1, beta2, epsilon},
+                         n_epochs,
+                         batch_size,
+                         clip_range_vf.has_value(),
+                         clip_range_vf.value_or(0.0),
+                         max_grad_norm,
+                         adam_step,
+                         seed,
+                         update_index};
+    double* to_stats = output<double>(stats, "stats", {kNumValueStats});
+    by_dtype(params, "params", [&](auto tag) {
+        using T = decltype(tag);
+        const Index n = axis_length(observations, "observations", 2, 0);
+        check_counts(rule, n);
+        const ValueBatch<T> batch{input<T>(observations, "observations", {n, network.n_inputs()}),
+                                  input<T>(returns, "returns", {n}), input<T>(old_values, "old_values", {n}), n};
+        const py::array* given[] = {&params, &first_moment, &second_moment};
+        constexpr const char* kNames[] = {"params", "first_moment", "second_moment"};
+        constexpr const char* kOutNames[] = {"out[0]", "out[1]", "out[2]"};
+        T* pointers[3];
+        for (std::size_t i = 0; i < 3; ++i) {
+            const T* values = input<T>(*given[i], kNames[i], {network.n_params()});
+            pointers[i] = output<T>(out[i], kOutNames[i], {network.n_params()});
+            std::copy(values, values + network.n_params(), pointers[i]);
+        }
+        const auto kernel = surrogate_kernels<T>().value_update;
+        bool is_finished = false;
+        {
+            const py::gil_scoped_release unlocked;
+            const KernelHost host(n_threads);
+            is_finished =
+                kernel(network.shape(), rule, batch, {pointers[0], pointers[1], pointers[2]}, to_stats, host.host());
+        }
+        if (!is_finished) throw py::error_already_set();
+    });
+}
+
+void rmsprop_step(const py::array& params, const py::array& gradient, const py::array& square_average,
+                  double learning_rate, double alpha, double epsilon, const std::tuple<py::array, py::array>& out) {
+    const Index n = axis_length(params, "params", 1, 0);
+    by_dtype(params, "params", [&](auto tag) {
+        using T = decltype(tag);
+        const RmspropArgs<T> args{input<T>(params, "params", {n}),
+                                  input<T>(gradient, "gradient", {n}),
+                                  input<T>(square_average, "square_average", {n}),
+                                  n,
+                                  learning_rate,
+                                  alpha,
+                                  epsilon,
+                                  output<T>(std::get<0>(out), "out[0]", {n}),
+                                  output<T>(std::get<1>(out), "out[1]", {n})};
+        const auto kernel = surrogate_kernels<T>().rmsprop_step;
+        const py::gil_scoped_release unlocked;
+        kernel(args);
+    });
+}
+
+}  // namespace
+
+void register_value_update(py::module_& module) {
+    using namespace py::literals;
+    module.def("value_update", &value_update, "params"_a, "first_moment"_a, "second_moment"_a, "observations"_a,
+               "returns"_a, "old_values"_a, py::kw_only(), "layout"_a, "n_epochs"_a, "batch_size"_a,
+               "clip_range_vf"_a, "max_grad_norm"_a, "learning_rate"_a, "beta1"_a, "beta2"_a, "epsilon"_a,
+               "adam_step"_a, "seed"_a, "update_index"_a, "out"_a, "stats"_a, "n_threads"_a);
+    module.def("rmsprop_step", &rmsprop_step, "params"_a, "gradient"_a, "square_average"_a, py::kw_only(),
+               "learning_rate"_a, "alpha"_a, "epsilon"_a, "out"_a);
+}
+
+}  // namespace fastpg::bindings
