@@ -1,0 +1,62 @@
+"""Arguments of the value network's own update, for the algorithms whose policy step leaves it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fastpg.algorithms.checks import Flag, Integer, Scheduled, argument
+from fastpg.algorithms.config import OnPolicyConfig
+from fastpg.updates.critic import AdamCritic, Critic
+from fastpg.updates.schedules import Schedule
+
+MAX_CRITIC_UPDATES = 65535  # the counter of the shuffling holds the epoch in 16 bits
+
+
+@dataclass(frozen=True, kw_only=True)
+class CriticConfig(OnPolicyConfig):
+    """A critic that is fitted by minibatches; names and defaults as in sb3-contrib's TRPO."""
+
+    learning_rate: Schedule = argument(
+        1e-3,
+        Scheduled(),
+        "Step size of Adam for the value network; a number, lin_START or a function.",
+        source="sb3-contrib",
+    )
+    normalize_advantage: bool = argument(
+        True, Flag(), "Standardise the advantages over the batch.", source="sb3-contrib"
+    )
+    batch_size: int = argument(128, Integer(1), "Samples of a minibatch of the value network.", source="sb3-contrib")
+    n_critic_updates: int = argument(
+        10,
+        Integer(1, MAX_CRITIC_UPDATES),
+        "Passes of the value network over the samples of an iteration.",
+        source="sb3-contrib",
+    )
+
+    @classmethod
+    def _contradictions(cls, values: Mapping[str, Any], rejected: set[str]) -> Iterable[tuple[set[str], str]]:
+        yield from super()._contradictions(values, rejected)
+        rollout = {"n_steps", "n_envs"}
+        if rollout & rejected:
+            return
+        n_samples = values["n_steps"] * values["n_envs"]
+        sizes = f"n_steps * n_envs = {values['n_steps']} * {values['n_envs']} = {n_samples}"
+        if n_samples == 1 and values["normalize_advantage"] is True:
+            yield (
+                {*rollout, "normalize_advantage"},
+                f"n_steps: expected n_steps * n_envs >= 2 to standardise advantages, got {sizes}",
+            )
+
+    def make_critic(self) -> Critic:
+        """The critic that these arguments describe."""
+        beta1, beta2 = self.policy_options.adam_betas
+        return AdamCritic(
+            learning_rate=self.learning_rate,
+            n_epochs=self.n_critic_updates,
+            batch_size=self.batch_size,
+            beta1=beta1,
+            beta2=beta2,
+            epsilon=self.policy_options.adam_epsilon,
+        )
