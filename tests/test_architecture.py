@@ -41,7 +41,8 @@ ALLOWED_INTERNAL: dict[str, set[str]] = {
     "sb3": APPLICATION,
     "distributed": APPLICATION,
     "plotting": APPLICATION,
-    "cli": APPLICATION | {"plotting"},
+    "experiments": APPLICATION | {"plotting", "tabular"},
+    "cli": APPLICATION | {"plotting", "experiments"},
     "__main__": {"cli"},
     "": APPLICATION,
 }
@@ -54,7 +55,7 @@ ALLOWED_EXTERNAL: dict[str, tuple[str, ...]] = {
     "rich": ("training/", "cli/"),
     "click": ("cli/",),
     "tensorboardX": ("training/logging.py",),
-    "matplotlib": ("plotting/",),
+    "matplotlib": ("plotting/", "experiments/"),
     "ray": ("distributed/",),
     "envpool": ("rollout/", "envs/"),
     "onnx": ("training/",),
@@ -85,7 +86,12 @@ def tree_of(path: Path) -> ast.Module:
 
 
 def top_package(path: Path) -> str:
-    """``kernels`` for fastpg/kernels/gae.py, ``errors`` for fastpg/errors.py, "" for fastpg/__init__.py."""
+    """``kernels`` for fastpg/kernels/gae.py, ``errors`` for fastpg/errors.py, "" for fastpg/__init__.py.
+
+    ``__main__`` wherever it is: a file that is run, and that nobody imports.
+    """
+    if path.name == "__main__.py":
+        return "__main__"
     first = relative(path).split("/")[0].removesuffix(".py")
     return "" if first == "__init__" else first
 

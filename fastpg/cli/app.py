@@ -25,6 +25,7 @@ COMMANDS = {
     "train": ("fastpg.cli.train:train", "Train a policy; writes a run directory."),
     "eval": ("fastpg.cli.evaluate:evaluate_command", "Evaluate a trained policy over whole episodes."),
     "plot": ("fastpg.cli.plot:plot", "Plot learning curves of run directories."),
+    "experiment": ("fastpg.cli.experiment:experiment", "Run an experiment of the documentation; writes CSV and PNG."),
     "info": ("fastpg.cli.info:info", "Show version, backends, instruction set, threads."),
 }
 

@@ -20,11 +20,13 @@ def sample_visited_states(
 
     A rollout goes on with probability gamma before every step, which is how often discounting counts it.
     """
-    states = _draw(np.broadcast_to(restart, (n_samples, mdp.n_states)), rng)
+    transitions, actions_below = np.cumsum(mdp.transitions, axis=2), np.cumsum(policy, axis=1)
+    states = _draw(np.broadcast_to(np.cumsum(restart), (n_samples, mdp.n_states)), rng)
     is_running = rng.random(n_samples) < mdp.gamma
     while is_running.any():
         running = np.flatnonzero(is_running)
-        states[running] = _next_states(mdp, states[running], _draw(policy[states[running]], rng), rng)
+        actions = _draw(actions_below[states[running]], rng)
+        states[running] = _draw(transitions[states[running], actions], rng)
         is_running[running] = rng.random(len(running)) < mdp.gamma
     return states
 
@@ -48,27 +50,21 @@ def sample_returns(
         truncation: rollouts end where gamma^t falls below it.
         rng: draws actions and states.
     """
+    transitions, actions_below = np.cumsum(mdp.transitions, axis=2), np.cumsum(policy, axis=1)
     states, actions = first
     returns: Array = mdp.rewards[states, actions]
     n_steps = math.ceil(math.log(truncation) / math.log(mdp.gamma)) if mdp.gamma > 0.0 else 0
     for t in range(1, n_steps):
-        states = _next_states(mdp, states, actions, rng)
-        actions = _draw(policy[states], rng)
+        states = _draw(transitions[states, actions], rng)
+        actions = _draw(actions_below[states], rng)
         returns += mdp.gamma**t * (mdp.rewards[states, actions] + bonuses[states])
     return returns
 
 
-def _next_states(mdp: MDP, states: Indices, actions: Indices, rng: np.random.Generator) -> Indices:
-    return _draw(mdp.transitions[states, actions], rng)
+def _draw(cumulated: Array, rng: np.random.Generator) -> Indices:
+    """One index per row, by inversion of ``cumulated`` (n, K), the running sums of its probabilities.
 
-
-def _draw(probabilities: Array, rng: np.random.Generator) -> Indices:
-    """One index per row of ``probabilities`` (n, K), by inversion."""
-    below = np.cumsum(probabilities, axis=1) <= rng.random(len(probabilities))[:, None]
-    return np.asarray(np.minimum(below.sum(axis=1), _last_possible(probabilities)))
-
-
-def _last_possible(probabilities: Array) -> Indices:
-    """The last index with a chance in each row: where rounding leaves the sum below the drawn number."""
-    n = probabilities.shape[1]
-    return np.asarray(n - 1 - (probabilities[:, ::-1] > 0.0).argmax(axis=1))
+    The drawn number is scaled by the last sum, which rounding may leave beside 1; what has no chance is never drawn.
+    """
+    threshold = rng.random(len(cumulated)) * cumulated[:, -1]
+    return np.asarray((cumulated <= threshold[:, None]).sum(axis=1))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastpg.errors import ConfigError
@@ -60,6 +60,7 @@ def test_a_policy_of_another_mdp_is_refused():
         state_values(chain_mdp(4), np.full((3, 2), 0.5))
 
 
+@settings(max_examples=40, deadline=None)
 @given(SEEDS, SEEDS)
 def test_values_and_visitation_are_their_series(seed, policy_seed):
     mdp = random_mdp(5, 3, gamma=0.7, seed=seed)
@@ -72,6 +73,7 @@ def test_values_and_visitation_are_their_series(seed, policy_seed):
     assert visitation(mdp, policy).sum() == pytest.approx(1.0, abs=1e-12)
 
 
+@settings(max_examples=40, deadline=None)
 @given(SEEDS, SEEDS)
 def test_performance_difference(seed, policy_seed):
     """Kakade and Langford 2002, Lemma 6.1: eta(pi') - eta(pi) is pi's advantage over the visitation of pi'."""
@@ -108,6 +110,7 @@ def test_a_garnet_without_actions_is_refused():
         random_mdp(3, 0, gamma=0.5)
 
 
+@settings(max_examples=40, deadline=None)
 @given(SEEDS, st.floats(-3.0, 3.0))
 def test_projection_onto_the_simplex(seed, scale):
     """Feasible, and no vertex lies at an acute angle: the optimality condition of the nearest point."""

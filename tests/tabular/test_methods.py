@@ -55,7 +55,7 @@ def improve(method, mdp, policy, iteration=0):
     return method.improve(mdp, policy, iteration=iteration, rng=np.random.default_rng(0))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(SEEDS, SEEDS)
 def test_npg_is_the_gradient_times_the_pseudo_inverse_of_the_fisher(seed, policy_seed):
     """F from the definition, the gradient of eta by finite differences in theta: nothing is shared but the MDP."""
@@ -80,6 +80,7 @@ def test_npg_is_the_gradient_times_the_pseudo_inverse_of_the_fisher(seed, policy
     np.testing.assert_allclose(improve(ExactNPG(0.3), mdp, policy), stepped, rtol=1e-6)
 
 
+@settings(max_examples=40, deadline=None)
 @given(SEEDS, SEEDS)
 def test_a_step_of_npg_is_a_step_of_mirror_descent(seed, policy_seed):
     mdp = random_mdp(5, 3, gamma=0.8, seed=seed)
@@ -123,7 +124,7 @@ def test_closed_forms_on_a_bandit():
     )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(SEEDS, st.sampled_from([0.05, 0.5]))
 def test_regularised_iterates_are_the_mean_of_all_action_values(seed, coef):
     """With t_k = 1 / (lambda (k + 2)): log pi_N = (log pi_0 + sum of q_k / lambda) / (N + 1), but for a constant."""
@@ -173,6 +174,7 @@ def test_exact_methods_never_lose(method):
     np.testing.assert_array_equal(history.best_gaps, history.gaps.clip(max=history.gaps[0]))
 
 
+@settings(max_examples=40, deadline=None)
 @given(SEEDS, SEEDS)
 def test_conservative_policy_iteration_gains_what_it_promises(seed, policy_seed):
     mdp = random_mdp(6, 3, gamma=0.7, seed=seed)

@@ -22,6 +22,7 @@ RNG = np.random.default_rng(0)
 DISTANCES = st.floats(-8.0, 0.0).map(lambda exponent: 10.0**exponent)
 
 
+@settings(max_examples=40, deadline=None)
 @given(SEEDS, SEEDS, DISTANCES, st.sampled_from([0.3, 0.9, 0.99]))
 def test_the_return_is_never_below_the_bound(seed, policy_seed, distance, gamma):
     mdp = random_mdp(5, 3, gamma=gamma, seed=seed)
@@ -32,6 +33,7 @@ def test_the_return_is_never_below_the_bound(seed, policy_seed, distance, gamma)
     assert lower_bound(mdp, policy, policy) == pytest.approx(expected_return(mdp, policy), abs=1e-12)
 
 
+@settings(max_examples=40, deadline=None)
 @given(SEEDS, SEEDS, st.floats(-6.0, 1.0))
 def test_what_raises_the_bound_raises_the_return(seed, policy_seed, exponent):
     """M(pi') > M(pi) implies eta(pi') > eta(pi), along natural gradient steps of every length."""
@@ -42,7 +44,7 @@ def test_what_raises_the_bound_raises_the_return(seed, policy_seed, exponent):
         assert expected_return(mdp, candidate) > expected_return(mdp, policy)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(SEEDS, SEEDS)
 def test_the_maximiser_of_the_bound_raises_it(seed, policy_seed):
     mdp = random_mdp(5, 3, gamma=0.6, seed=seed)
@@ -66,7 +68,7 @@ def test_the_penalty_is_positive_and_subtracted():
     assert expected_return(mdp, candidate) < wrong
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(SEEDS, st.floats(-10.0, 0.5))
 def test_the_best_policy_within_a_ball_is_on_its_border_and_beats_the_rest(seed, exponent):
     rng, radius = np.random.default_rng(seed), 10.0**exponent

@@ -1,0 +1,168 @@
+"""How the figures look: one style for all of them."""
+
+from __future__ import annotations
+
+import importlib
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastpg.experiments.bands import Band
+
+#: Colours that stay apart for the colour-blind (Okabe and Ito 2008, less the yellow, and three mixtures).
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F3C8D", "#8C6D31", "#7A7A7A")
+INK, FAINT = "#333333", "#D9D9D9"
+DPI = 160
+PANEL_WIDTH, PANEL_HEIGHT = 3.9, 2.9  # inches
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One pair of axes.
+
+    Attributes:
+        title, xlabel, ylabel: texts.
+        bands: label -> what is drawn.
+        levels: text -> ordinate of a dashed line.
+        guides: text -> points (x, y) of a dashed line.
+        x_scale, y_scale: ``linear`` or ``log``.
+        y_limits: of the axis; None takes what the means need.
+    """
+
+    title: str
+    xlabel: str
+    ylabel: str
+    bands: Mapping[str, Band]
+    levels: Mapping[str, float] = field(default_factory=dict)
+    guides: Mapping[str, tuple[Sequence[float], Sequence[float]]] = field(default_factory=dict)
+    x_scale: str = "linear"
+    y_scale: str = "linear"
+    y_limits: tuple[float, float] | None = None
+
+
+def draw_figure(path: Path, rows: Sequence[Sequence[Panel]], *, title: str, note: str) -> Path:
+    """Draw panels in rows, with one legend below, and write the picture ``path``.
+
+    Args:
+        path: its suffix chooses the format.
+        rows: of panels; equally many in each.
+        title: above all.
+        note: small print below.
+
+    Raises:
+        ImportError: matplotlib is not installed.
+    """
+    n_columns = max(len(row) for row in rows)
+    figure = new_figure(PANEL_WIDTH * n_columns, PANEL_HEIGHT * len(rows) + 1.0)
+    grid = figure.subplots(len(rows), n_columns, squeeze=False)
+    labels = list(dict.fromkeys(label for row in rows for panel in row for label in panel.bands))
+    colours = {label: COLOURS[index % len(COLOURS)] for index, label in enumerate(labels)}
+    for axes_row, row in zip(grid, rows, strict=True):
+        for axes, panel in zip(axes_row, row, strict=True):
+            draw_panel(axes, panel, colours)
+    figure.suptitle(title, fontsize=12, fontweight="bold", color=INK)
+    handles: dict[str, Any] = {}
+    for axes in grid.flat:
+        handles |= {line.get_label(): line for line in axes.get_lines() if line.get_label() in colours}
+    figure.legend(
+        [handles[label] for label in labels],
+        labels,
+        loc="outside lower center",
+        ncols=_n_legend_columns(labels, PANEL_WIDTH * n_columns),
+        frameon=False,
+        fontsize=9,
+        title=note,
+        title_fontproperties={"size": 7.5},
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=DPI)
+    return path
+
+
+def _n_legend_columns(labels: Sequence[str], width: float) -> int:
+    """As many as fit into ``width`` inches at nine points: about 0.075 inches per letter and 0.6 for line and gap."""
+    widest = max(len(label) for label in labels)
+    return max(1, min(len(labels), int(width / (0.075 * widest + 0.6))))
+
+
+def new_figure(width: float, height: float) -> Any:
+    """A figure outside matplotlib's global state."""
+    try:
+        module = importlib.import_module("matplotlib.figure")
+    except ImportError as error:
+        raise ImportError("The figures need matplotlib. Fix: pip install 'fastpg[plot]'") from error
+    return module.Figure(figsize=(width, height), layout="constrained")
+
+
+def draw_panel(axes: Any, panel: Panel, colours: Mapping[str, str]) -> None:
+    """Draw ``panel`` on ``axes``."""
+    axes.set_xscale(panel.x_scale)
+    axes.set_yscale(panel.y_scale)
+    for label, band in panel.bands.items():
+        axes.fill_between(band.x, band.low, band.high, color=colours[label], alpha=0.16, linewidth=0)
+        axes.plot(band.x, band.mean, color=colours[label], linewidth=1.7, label=label, solid_capstyle="round")
+    for text, level in panel.levels.items():
+        axes.axhline(level, color=INK, linewidth=0.8, linestyle=(0, (4, 3)), alpha=0.7)
+        axes.annotate(
+            text, (1.0, level), xycoords=("axes fraction", "data"), xytext=(-2, 2), textcoords="offset points",
+            ha="right", va="bottom", fontsize=7, color=INK,
+        )  # fmt: skip
+    for text, (x, y) in panel.guides.items():
+        axes.plot(x, y, color=INK, linewidth=0.8, linestyle=(0, (4, 3)), alpha=0.7)
+        axes.annotate(text, (x[-1], y[-1]), xytext=(3, 0), textcoords="offset points", fontsize=7, color=INK)
+    _frame(axes, panel)
+
+
+def _frame(axes: Any, panel: Panel) -> None:
+    """Titles, limits and everything that is not data."""
+    axes.set_title(panel.title, fontsize=10, color=INK, loc="left")
+    axes.set_xlabel(panel.xlabel, fontsize=8.5, color=INK)
+    axes.set_ylabel(panel.ylabel, fontsize=8.5, color=INK)
+    limits = panel.y_limits or _limits_of(panel)
+    if limits is not None:
+        axes.set_ylim(*limits)
+    axes.margins(x=0.02)
+    if panel.x_scale == "log":
+        ticker = importlib.import_module("matplotlib.ticker")
+        axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0) if _n_decades(panel) < 1.5 else (1.0,)))
+        axes.xaxis.set_minor_formatter(ticker.NullFormatter())
+    axes.xaxis.set_major_formatter(_thousands)
+    axes.grid(color=FAINT, linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(labelsize=8, colors=INK, length=3)
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("bottom", "left"):
+        axes.spines[side].set_color("#999999")
+
+
+def _limits_of(panel: Panel) -> tuple[float, float] | None:
+    """Limits that show all means and levels with a margin; the bands of few seeds may be cut off."""
+    if not panel.bands:
+        return None
+    values = np.concatenate([band.mean for band in panel.bands.values()] + [list(panel.levels.values())])
+    low, high = float(values.min()), float(values.max())
+    if panel.y_scale == "log":
+        factor = (high / low) ** 0.08 if high > low else 2.0
+        return low / factor, high * factor
+    margin = 0.08 * (high - low) or 1.0
+    return low - margin, high + margin
+
+
+def _n_decades(panel: Panel) -> float:
+    """Length of the horizontal axis in powers of ten."""
+    ends = [band.x[[0, -1]] for band in panel.bands.values()]
+    return float(np.log10(np.max(ends) / np.min(ends))) if ends else 0.0
+
+
+def _thousands(value: float, position: int | None = None) -> str:
+    """``200k`` for 200000, ``1.5M`` for 1500000."""
+    del position
+    for size, suffix in ((1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:g}{suffix}"
+    return f"{value:g}" if math.isfinite(value) else ""
