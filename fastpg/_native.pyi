@@ -149,6 +149,19 @@ def surrogate_evaluate(
     stats: Array,
     n_threads: int,
 ) -> None: ...
+def surrogate_hessian_vector_product(
+    params: Array,
+    observations: Array,
+    actions: Array,
+    old_log_probs: Array,
+    advantages: Array,
+    vector: Array,
+    *,
+    layout: PolicyLayout,
+    ent_coef: float,
+    out: Array,
+    n_threads: int,
+) -> None: ...
 def value_update(
     params: Array,
     first_moment: Array,

@@ -61,6 +61,25 @@ void surrogate_evaluate(const py::array& params, const py::array& observations, 
     });
 }
 
+void surrogate_hessian_vector_product(const py::array& params, const py::array& observations,
+                                      const py::array& actions, const py::array& old_log_probs,
+                                      const py::array& advantages, const py::array& vector, const py::object& layout,
+                                      double ent_coef, const py::array& out, int n_threads) {
+    const PolicyLayout policy(layout);
+    const SampleArrays sample{observations, actions, old_log_probs, advantages};
+    by_dtype(params, "params", [&](auto tag) {
+        using T = decltype(tag);
+        const PolicyBatch<T> batch = sample.batch<T>(policy);
+        const T* from = input<T>(params, "params", {policy.n_params()});
+        const T* direction = input<T>(vector, "vector", {policy.n_params()});
+        T* to = output<T>(out, "out", {policy.n_params()});
+        const auto kernel = surrogate_kernels<T>().surrogate_hessian_vector_product;
+        const py::gil_scoped_release unlocked;
+        const KernelHost host(n_threads);
+        kernel(policy.shape(), batch, ent_coef, from, direction, to, host.host());
+    });
+}
+
 }  // namespace
 
 void register_surrogate(py::module_& module) {
@@ -71,6 +90,9 @@ void register_surrogate(py::module_& module) {
     module.def("surrogate_evaluate", &surrogate_evaluate, "params"_a, "observations"_a, "actions"_a,
                "old_log_probs"_a, "advantages"_a, "old_head_inputs"_a, "old_log_std"_a, py::kw_only(), "layout"_a,
                "ent_coef"_a, "stats"_a, "n_threads"_a);
+    module.def("surrogate_hessian_vector_product", &surrogate_hessian_vector_product, "params"_a, "observations"_a,
+               "actions"_a, "old_log_probs"_a, "advantages"_a, "vector"_a, py::kw_only(), "layout"_a, "ent_coef"_a,
+               "out"_a, "n_threads"_a);
 }
 
 }  // namespace fastpg::bindings

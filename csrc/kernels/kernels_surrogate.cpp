@@ -1,6 +1,7 @@
 // The surrogate of trust-region methods, the critic's update and RMSprop for one instruction set; see kernels.cpp.
 #include "fastpg/rmsprop.hpp"
 #include "fastpg/surrogate.hpp"
+#include "fastpg/surrogate_hessian.hpp"
 #include "fastpg/value_update.hpp"
 
 namespace fastpg {
@@ -8,7 +9,8 @@ namespace FASTPG_ISA {
 
 template <class T>
 constexpr SurrogateTable<T> make_surrogate_table() {
-    return {surrogate_gradient<T>, surrogate_evaluate<T>, value_update<T>, rmsprop_step<T>};
+    return {surrogate_gradient<T>, surrogate_evaluate<T>, surrogate_hessian_vector_product<T>, value_update<T>,
+            rmsprop_step<T>};
 }
 
 extern const SurrogateTable<float> kSurrogateFloat32;

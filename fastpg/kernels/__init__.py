@@ -17,7 +17,13 @@ from fastpg.kernels.philox import normal, permutation, uniform
 from fastpg.kernels.ppo_update import PPOUpdateResult, PPOUpdateStats, ppo_update
 from fastpg.kernels.rmsprop import RMSpropState, rmsprop_step
 from fastpg.kernels.running_moments import normalize, update_moments
-from fastpg.kernels.surrogate import SurrogateEvaluation, SurrogateValue, surrogate_evaluate, surrogate_gradient
+from fastpg.kernels.surrogate import (
+    SurrogateEvaluation,
+    SurrogateValue,
+    surrogate_evaluate,
+    surrogate_gradient,
+    surrogate_hessian_vector_product,
+)
 from fastpg.kernels.value_update import ValueUpdateResult, ValueUpdateStats, value_update
 
 __all__ = [
@@ -57,6 +63,7 @@ __all__ = [
     "sample",
     "surrogate_evaluate",
     "surrogate_gradient",
+    "surrogate_hessian_vector_product",
     "uniform",
     "update_moments",
     "value_update",

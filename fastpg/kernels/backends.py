@@ -45,7 +45,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "running_moments": ("update_moments", "normalize"),
     "ppo_update": ("ppo_update",),
     "actor": ("bind_actor",),
-    "surrogate": ("surrogate_gradient", "surrogate_evaluate"),
+    "surrogate": ("surrogate_gradient", "surrogate_evaluate", "surrogate_hessian_vector_product"),
     "value_update": ("value_update",),
     "rmsprop": ("rmsprop_step",),
 }

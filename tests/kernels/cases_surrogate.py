@@ -79,6 +79,26 @@ def _evaluate_case(name: str, **options: Any) -> common.KernelCase:
     )
 
 
+def _hessian_case(name: str, **options: Any) -> common.KernelCase:
+    make_gradient_inputs = _surrogate_inputs(name, is_gradient=True, **options)
+
+    def make(size: int, dtype: Any, rng: np.random.Generator) -> Inputs:
+        inputs = make_gradient_inputs(size, dtype, rng)
+        return {**inputs, "vector": rng.standard_normal(len(inputs["params"])).astype(dtype)}
+
+    flops = common.mlp_flops(common.LAYOUTS[name].policy, backward=True)
+    return common.KernelCase(
+        name=f"surrogate_hessian_vector_product_{name}",
+        family="surrogate",
+        function=kernels.surrogate_hessian_vector_product,
+        make_inputs=make,
+        units=512,
+        why=f"{common.WHY_NETWORK}, twice; ratios times advantages up to 12 times R of 10, over the mean",
+        has_threads=True,
+        flops=lambda size: 3 * flops(size),
+    )
+
+
 def _value_inputs(layout: MLPLayout, **options: Any) -> MakeInputs:
     defaults: Inputs = {
         "n_epochs": 2,
@@ -143,6 +163,11 @@ SURROGATES = [
     _gradient_case("bernoulli_linear", ent_coef=0.1),
     _gradient_case("gaussian_wide", ent_coef=0.2),
     *(_evaluate_case(name, ent_coef=0.1) for name in common.LAYOUTS),
+    _hessian_case("cartpole", ent_coef=0.1),
+    _hessian_case("halfcheetah"),
+    _hessian_case("multi_categorical_relu", ent_coef=0.3),
+    _hessian_case("bernoulli_linear", ent_coef=-0.2),
+    _hessian_case("gaussian_wide", ent_coef=0.2),
     _value_case("cartpole", common.LAYOUTS["cartpole"].value),
     _value_case("halfcheetah", common.LAYOUTS["halfcheetah"].value, max_grad_norm=0.5),
     _value_case("clipped", common.LAYOUTS["gaussian_wide"].value, batch_size=11, clip_range_vf=0.2, n_epochs=3),

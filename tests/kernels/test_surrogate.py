@@ -53,6 +53,31 @@ def test_gradient(backend: str, head: HeadLayout, activation: Activation) -> Non
     np.testing.assert_allclose(gradient, central_differences(surrogate, theta), rtol=0, atol=2e-8)
 
 
+@pytest.mark.parametrize("ent_coef", [0.0, 0.3])
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+def test_hessian_vector_product(backend: str, head: HeadLayout, activation: Activation, ent_coef: float) -> None:
+    """All columns against differences of the gradient, along axes and along a random direction."""
+    problem = without_old(small_problem(head, activation))
+    theta = problem.pop("params")
+
+    def gradient(params: Array) -> Array:
+        return kernels.surrogate_gradient(params, **problem, ent_coef=ent_coef, backend=backend)[0]
+
+    def product(vector: Array) -> Array:
+        return kernels.surrogate_hessian_vector_product(
+            theta, **problem, vector=vector, ent_coef=ent_coef, backend=backend
+        )
+
+    hessian = central_differences(gradient, theta)
+    columns = np.array([product(axis) for axis in np.eye(len(theta))])
+    np.testing.assert_allclose(columns, hessian, rtol=0, atol=5e-8)
+    np.testing.assert_allclose(columns, columns.T, rtol=0, atol=1e-12 * (1 + np.abs(columns).max()))
+    vector = np.random.default_rng(8).standard_normal(len(theta))
+    np.testing.assert_allclose(product(vector), columns.T @ vector, rtol=0, atol=1e-11 * (1 + np.abs(columns).max()))
+    assert np.linalg.eigvalsh((columns + columns.T) / 2)[0] < 0, "the Hessian of a surrogate is indefinite"
+
+
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_the_gradient_is_that_of_the_unclipped_loss(backend: str, name: str) -> None:
     """PPO's loss with an infinite clip range and no value term is -L."""

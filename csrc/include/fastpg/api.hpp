@@ -307,6 +307,8 @@ struct SurrogateTable {
                                T* gradient, double* stats, const Host&);
     void (*surrogate_evaluate)(const PolicyShape&, const PolicyBatch<T>&, double ent_coef, const T* params,
                                const HeadArgs<T>& old_policy, double* stats, const Host&);
+    void (*surrogate_hessian_vector_product)(const PolicyShape&, const PolicyBatch<T>&, double ent_coef,
+                                             const T* params, const T* vector, T* out, const Host&);
     bool (*value_update)(const MlpShape&, const ValueRule&, const ValueBatch<T>&, const OptimizerArrays<T>&,
                          double* stats, const Host&);
     void (*rmsprop_step)(const RmspropArgs<T>&);

@@ -1,4 +1,4 @@
-"""The surrogate, its gradient and the divergences of a candidate in Numba, tile by tile."""
+"""The surrogate, its gradient, its curvature and the divergences of a candidate in Numba, tile by tile."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastpg.kernels.jit._compile import as_float, head_arguments, jit, network_arguments, writable
+from fastpg.kernels.jit._curvature import (
+    add_row_curvature,
+    backward_tangent_tile,
+    row_log_prob_change,
+    tangent_tile,
+)
 from fastpg.kernels.jit._distributions import add_row_gradient, row_entropy, row_kl_old_new, row_log_prob
 from fastpg.kernels.jit._network import TILE_ROWS, backward_tile, forward_tile, transpose_weights
 from fastpg.kernels.layout import PolicyLayout
@@ -84,6 +90,37 @@ def surrogate_evaluate(
     stats[3], stats[5], stats[7] = largest
 
 
+def surrogate_hessian_vector_product(
+    params: Array,
+    observations: Array,
+    actions: Array,
+    old_log_probs: Array,
+    advantages: Array,
+    vector: Array,
+    *,
+    layout: PolicyLayout,
+    ent_coef: float,
+    out: Array,
+    n_threads: int,
+) -> None:
+    """Values and their derivatives along ``vector``, forward and backward, tile by tile."""
+    out[:] = 0
+    if len(observations) == 0:
+        return
+    _add_curvature(
+        *layout.split(writable(params)),
+        *layout.split(writable(vector)),
+        *network_arguments(layout.policy),
+        *head_arguments(layout.head),
+        writable(observations),
+        as_float(actions, params.dtype),
+        writable(old_log_probs),
+        writable(advantages),
+        params.dtype.type(ent_coef),
+        *layout.split(out),
+    )
+
+
 @np.errstate(all="ignore")
 def _finish(stats: Array, n_samples: int, ent_coef: float) -> None:
     """Sums to means; the entropy term into the surrogate."""
@@ -135,6 +172,66 @@ def _add_gradient(
                 log_std_gradient,
             )
         backward_tile(transposed, sizes, is_relu, tile, work, by_inputs[: tile.shape[0]], gradient)
+
+
+@jit
+def _add_curvature(
+    params: Array,
+    log_std: Array,
+    direction: Array,
+    log_std_dot: Array,
+    sizes: Array,
+    is_relu: bool,
+    kind: int,
+    columns: Array,
+    observations: Array,
+    actions: Array,
+    old_log_probs: Array,
+    advantages: Array,
+    ent_coef: Any,
+    product: Array,
+    log_std_product: Array,
+) -> None:
+    """The Hessian of L times (direction, log_std_dot)."""
+    n_samples = observations.shape[0]
+    share = params.dtype.type(1) / params.dtype.type(n_samples)
+    n_rows = min(n_samples, TILE_ROWS)
+    work = np.empty(n_rows * sizes[1:].sum(), params.dtype)
+    work_dot = np.empty_like(work)
+    dz = np.empty((n_rows, sizes[-1]), params.dtype)
+    dz_dot = np.empty_like(dz)
+    ignored = np.zeros_like(log_std)
+    weights = np.empty(3, params.dtype)
+    weights[2] = ent_coef * share
+    transposed, transposed_direction = np.empty_like(params), np.empty_like(params)
+    transpose_weights(params, sizes, transposed)
+    transpose_weights(direction, sizes, transposed_direction)
+    for first in range(0, n_samples, TILE_ROWS):
+        tile = observations[first : first + TILE_ROWS]
+        z = forward_tile(params, sizes, is_relu, tile, work)
+        z_dot = tangent_tile(params, direction, sizes, is_relu, tile, work, work_dot)
+        for i in range(tile.shape[0]):
+            n = first + i
+            log_ratio = row_log_prob(kind, columns, z[i], log_std, actions[n]) - old_log_probs[n]
+            change = row_log_prob_change(kind, columns, z[i], log_std, actions[n], z_dot[i], log_std_dot)
+            weights[0] = np.exp(log_ratio) * advantages[n] * share
+            weights[1] = weights[0] * change
+            add_row_gradient(kind, columns, z[i], log_std, actions[n], weights[0], weights[2], dz[i], ignored)
+            add_row_curvature(
+                kind, columns, z[i], log_std, actions[n], weights, z_dot[i], log_std_dot, dz_dot[i], log_std_product
+            )
+        backward_tangent_tile(
+            transposed,
+            transposed_direction,
+            sizes,
+            is_relu,
+            tile,
+            work,
+            work_dot,
+            dz[: tile.shape[0]],
+            dz_dot[: tile.shape[0]],
+            product,
+        )
 
 
 @jit

@@ -1,5 +1,5 @@
 """C++ implementation of the surrogate."""
 
-from fastpg._native import surrogate_evaluate, surrogate_gradient
+from fastpg._native import surrogate_evaluate, surrogate_gradient, surrogate_hessian_vector_product
 
-__all__ = ["surrogate_evaluate", "surrogate_gradient"]
+__all__ = ["surrogate_evaluate", "surrogate_gradient", "surrogate_hessian_vector_product"]
