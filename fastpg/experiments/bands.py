@@ -43,15 +43,19 @@ class Band:
     n_runs: int
 
 
-def confidence_band(curves: Sequence[Curve]) -> Band:
+def confidence_band(curves: Sequence[Curve], *, is_geometric: bool = False) -> Band:
     """Mean ± t standard errors, Student's t for 95 %, where all ``curves`` are defined; no width for a single one.
 
     The interval is that of the mean over seeds, assuming that the seeds' values are about normal. Curves are
     interpolated linearly.
+
+    Args:
+        curves: at least one.
+        is_geometric: abscissae in geometric progression, for a logarithmic axis; they have to be positive.
     """
     start = max(curve.x[0] for curve in curves)
     stop = max(start, min(curve.x[-1] for curve in curves))
-    x = np.linspace(start, stop, N_GRID_POINTS)
+    x = (np.geomspace if is_geometric else np.linspace)(start, stop, N_GRID_POINTS)
     values = np.stack([np.interp(x, curve.x, curve.y) for curve in curves])
     mean, n_runs = values.mean(axis=0), len(curves)
     half_width = np.zeros_like(x)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from fastpg.errors import ConfigError
 from fastpg.experiments.bands import Band, confidence_band, read_curves, write_bands, write_table
 from fastpg.experiments.experiment import Experiment, Options
-from fastpg.experiments.figures import Panel, draw_figure
+from fastpg.experiments.figures import COLOURS, DASHES, Panel, Style, draw_figure
 from fastpg.experiments.settings import TASKS, Task, arguments_for, find_task
 from fastpg.experiments.training_run import TrainingRun
-from fastpg.training.loading import ALGORITHMS
+from fastpg.training.loading import ALGORITHMS, model_class
 from fastpg.training.run_directory import EVALUATION
 
 STEPS, SECONDS = "time/total_timesteps", "time/time_elapsed"
@@ -38,7 +38,36 @@ class Member:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
-MEMBERS = tuple(Member(algorithm, algorithm) for algorithm in ALGORITHMS)
+#: Algorithms with other options than their own defaults.
+VARIANTS = (
+    Member("REINFORCE", "VPG", {"use_critic": False}),
+    Member("TRPO, adaptive radius", "TRPO", {"adaptive_radius": "surrogate"}),
+    Member("PPO, KL penalty", "PPO", {"penalty": "kl"}),
+)
+
+
+def _members() -> tuple[Member, ...]:
+    """Every algorithm, each followed by its variants."""
+    members = []
+    for algorithm in ALGORITHMS:
+        known = model_class(algorithm).config_class.fields()
+        variants = [v for v in VARIANTS if v.algorithm == algorithm and set(v.options) <= set(known)]
+        members += [Member(algorithm, algorithm), *variants]
+    return tuple(members)
+
+
+MEMBERS = _members()
+
+
+def styles_of(members: Sequence[Member]) -> dict[str, Style]:
+    """Label -> style: a colour for the algorithm, dashes for its variants; the same in all figures."""
+    algorithms = list(dict.fromkeys(member.algorithm for member in members))
+    styles = {}
+    for index, algorithm in enumerate(algorithms):
+        labels = [member.label for member in members if member.algorithm == algorithm]
+        for label, dashes in zip(labels, DASHES, strict=False):
+            styles[label] = Style(COLOURS[index % len(COLOURS)], dashes)
+    return styles
 
 
 def choose_members(members: Iterable[Member], names: Sequence[str]) -> list[Member]:
@@ -96,7 +125,11 @@ def bands_of(runs: Sequence[TrainingRun], env: str, keys: Sequence[str], x_key: 
         for (run_env, label), directories in group_runs(runs).items()
         if run_env == env
     }
-    return {label: confidence_band(of_label) for label, of_label in curves.items() if of_label}
+    return {
+        label: confidence_band(of_label, is_geometric=x_key == SECONDS)
+        for label, of_label in curves.items()
+        if of_label
+    }
 
 
 def write_summary(path: Path, runs: Sequence[TrainingRun]) -> Path:
@@ -123,15 +156,16 @@ def return_panel(runs: Sequence[TrainingRun], task: Task, *, x_key: str = STEPS)
     )
 
 
-def note_of(runs: Sequence[TrainingRun]) -> str:
-    """What lines and bands are."""
+def _texts(runs: Sequence[TrainingRun]) -> dict[str, Any]:
+    """What lines and bands are, and how they look."""
     n_seeds = len({run.seed for run in runs})
-    return "one seed" if n_seeds == 1 else f"mean of {n_seeds} seeds; band: 95 % confidence interval of the mean"
+    note = "one seed" if n_seeds == 1 else f"mean of {n_seeds} seeds; band: 95 % confidence interval of the mean"
+    return {"note": note, "styles": styles_of(MEMBERS)}
 
 
 def _draw_lunarlander(options: Options, runs: Sequence[TrainingRun]) -> list[Path]:
     task = TASKS["LunarLander-v3"]
-    returns = return_panel(runs, task)
+    returns = replace(return_panel(runs, task), title="")
     kl = Panel(
         title="KL divergence of an update",
         xlabel="environment steps",
@@ -150,22 +184,22 @@ def _draw_lunarlander(options: Options, runs: Sequence[TrainingRun]) -> list[Pat
         for name, panel in (("return", returns), ("kl_old_new", kl), ("clip_fraction", clipped))
         for label, band in panel.bands.items()
     }
-    title, note = "PPO and TRPO on LunarLander-v3", note_of(runs)
+    title, texts = "PPO and TRPO on LunarLander-v3", _texts(runs)
     return [
         write_summary(options.out / "summary.csv", runs),
         write_bands(options.out / "curves.csv", bands, x_name="timesteps"),
-        draw_figure(options.out / "return.png", [[returns]], title=title, note=note),
-        draw_figure(options.out / "kl-and-clip-fraction.png", [[kl, clipped]], title=title, note=note),
+        draw_figure(options.out / "return.png", [[returns]], title=title, **texts),
+        draw_figure(options.out / "kl-and-clip-fraction.png", [[kl, clipped]], title=title, **texts),
     ]
 
 
 def _draw_cartpole_npg(options: Options, runs: Sequence[TrainingRun]) -> list[Path]:
-    panel = return_panel(runs, TASKS["CartPole-v1"])
+    panel = replace(return_panel(runs, TASKS["CartPole-v1"]), title="")
     bands = {("CartPole-v1", label, "return"): band for label, band in panel.bands.items()}
     return [
         write_summary(options.out / "summary.csv", runs),
         write_bands(options.out / "curves.csv", bands, x_name="timesteps"),
-        draw_figure(options.out / "return.png", [[panel]], title="Natural gradient on CartPole-v1", note=note_of(runs)),
+        draw_figure(options.out / "return.png", [[panel]], title="Natural gradient on CartPole-v1", **_texts(runs)),
     ]
 
 
@@ -178,7 +212,7 @@ def _draw_family(options: Options, runs: Sequence[TrainingRun]) -> list[Path]:
         bands = {(p.title, label, "return"): band for p in panels for label, band in p.bands.items()}
         paths.append(write_bands(options.out / f"return-over-{x_name}.csv", bands, x_name=x_name))
     title, path = "One family: return over steps and over seconds", options.out / "family.png"
-    return [*paths, draw_figure(path, [over_steps, over_seconds], title=title, note=note_of(runs))]
+    return [*paths, draw_figure(path, [over_steps, over_seconds], title=title, **_texts(runs))]
 
 
 def _planner(labels: Sequence[str] | None, *envs: str) -> Callable[[Options], Sequence[TrainingRun]]:

@@ -18,6 +18,16 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 INK, FAINT = "#333333", "#D9D9D9"
 DPI = 160
 PANEL_WIDTH, PANEL_HEIGHT = 3.9, 2.9  # inches
+SINGLE_WIDTH, SINGLE_HEIGHT = 5.6, 3.4  # of a panel that is alone
+DASHES = ("solid", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)))
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a line looks: its colour, and an element of ``DASHES``."""
+
+    colour: str
+    dashes: Any = "solid"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +54,14 @@ class Panel:
     y_limits: tuple[float, float] | None = None
 
 
-def draw_figure(path: Path, rows: Sequence[Sequence[Panel]], *, title: str, note: str) -> Path:
+def draw_figure(
+    path: Path,
+    rows: Sequence[Sequence[Panel]],
+    *,
+    title: str,
+    note: str,
+    styles: Mapping[str, Style] | None = None,
+) -> Path:
     """Draw panels in rows, with one legend below, and write the picture ``path``.
 
     Args:
@@ -52,27 +69,31 @@ def draw_figure(path: Path, rows: Sequence[Sequence[Panel]], *, title: str, note
         rows: of panels; equally many in each.
         title: above all.
         note: small print below.
+        styles: by label; without them every label gets a colour of its own.
 
     Raises:
         ImportError: matplotlib is not installed.
     """
     n_columns = max(len(row) for row in rows)
-    figure = new_figure(PANEL_WIDTH * n_columns, PANEL_HEIGHT * len(rows) + 1.0)
+    is_single = n_columns * len(rows) == 1
+    width, height = (SINGLE_WIDTH, SINGLE_HEIGHT) if is_single else (PANEL_WIDTH, PANEL_HEIGHT)
+    figure = new_figure(width * n_columns, height * len(rows) + 1.0)
     grid = figure.subplots(len(rows), n_columns, squeeze=False)
     labels = list(dict.fromkeys(label for row in rows for panel in row for label in panel.bands))
-    colours = {label: COLOURS[index % len(COLOURS)] for index, label in enumerate(labels)}
+    of_index = {label: Style(COLOURS[index % len(COLOURS)]) for index, label in enumerate(labels)}
+    styles = of_index if styles is None else {**of_index, **styles}
     for axes_row, row in zip(grid, rows, strict=True):
         for axes, panel in zip(axes_row, row, strict=True):
-            draw_panel(axes, panel, colours)
+            draw_panel(axes, panel, styles)
     figure.suptitle(title, fontsize=12, fontweight="bold", color=INK)
     handles: dict[str, Any] = {}
     for axes in grid.flat:
-        handles |= {line.get_label(): line for line in axes.get_lines() if line.get_label() in colours}
+        handles |= {line.get_label(): line for line in axes.get_lines() if line.get_label() in styles}
     figure.legend(
         [handles[label] for label in labels],
         labels,
         loc="outside lower center",
-        ncols=_n_legend_columns(labels, PANEL_WIDTH * n_columns),
+        ncols=_n_legend_columns(labels, width * n_columns),
         frameon=False,
         fontsize=9,
         title=note,
@@ -98,18 +119,19 @@ def new_figure(width: float, height: float) -> Any:
     return module.Figure(figsize=(width, height), layout="constrained")
 
 
-def draw_panel(axes: Any, panel: Panel, colours: Mapping[str, str]) -> None:
+def draw_panel(axes: Any, panel: Panel, styles: Mapping[str, Style]) -> None:
     """Draw ``panel`` on ``axes``."""
     axes.set_xscale(panel.x_scale)
     axes.set_yscale(panel.y_scale)
     for label, band in panel.bands.items():
-        axes.fill_between(band.x, band.low, band.high, color=colours[label], alpha=0.16, linewidth=0)
-        axes.plot(band.x, band.mean, color=colours[label], linewidth=1.7, label=label, solid_capstyle="round")
+        style = styles[label]
+        axes.fill_between(band.x, band.low, band.high, color=style.colour, alpha=0.14, linewidth=0)
+        axes.plot(band.x, band.mean, color=style.colour, linestyle=style.dashes, linewidth=1.7, label=label)
     for text, level in panel.levels.items():
         axes.axhline(level, color=INK, linewidth=0.8, linestyle=(0, (4, 3)), alpha=0.7)
         axes.annotate(
-            text, (1.0, level), xycoords=("axes fraction", "data"), xytext=(-2, 2), textcoords="offset points",
-            ha="right", va="bottom", fontsize=7, color=INK,
+            text, (0.0, level), xycoords=("axes fraction", "data"), xytext=(3, 2), textcoords="offset points",
+            ha="left", va="bottom", fontsize=7, color=INK, bbox={"color": "white", "alpha": 0.7, "pad": 0.5},
         )  # fmt: skip
     for text, (x, y) in panel.guides.items():
         axes.plot(x, y, color=INK, linewidth=0.8, linestyle=(0, (4, 3)), alpha=0.7)

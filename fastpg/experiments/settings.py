@@ -1,7 +1,8 @@
 """What the algorithms are run with on each task: rl-baselines3-zoo's tuned settings where it has them.
 
 Zoo: ``hyperparams/{ppo,trpo,a2c}.yml`` of DLR-RM/rl-baselines3-zoo, without state-dependent exploration, which fastpg
-does not have. What the zoo leaves out is stable-baselines3's default, and so it is here.
+does not have, and the initial noise that goes with it. What the zoo leaves out is stable-baselines3's default, and so it
+is here.
 """
 
 from __future__ import annotations
@@ -91,7 +92,6 @@ TASKS: Mapping[str, Task] = {
                     "gae_lambda": 0.9,
                     "vf_coef": 0.4,
                     "learning_rate": "lin_7e-4",
-                    "policy_kwargs": {"log_std_init": -2.0, "ortho_init": False},
                 },
             },
         ),

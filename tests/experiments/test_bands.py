@@ -36,6 +36,8 @@ def test_one_run_has_no_band_and_runs_share_their_range():
     both = confidence_band([Curve("a", X, X), Curve("a", np.array([5.0, 20.0]), np.array([5.0, 20.0]))])
     assert (both.x[0], both.x[-1]) == (5.0, 10.0)
     np.testing.assert_allclose(both.mean, both.x)
+    geometric = confidence_band([Curve("a", np.array([1.0, 100.0]), X)], is_geometric=True)
+    np.testing.assert_allclose(geometric.x[1:] / geometric.x[:-1], 100.0 ** (1 / (N_GRID_POINTS - 1)))
 
 
 def test_the_first_key_that_a_run_has_counts(tmp_path):
