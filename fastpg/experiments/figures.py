@@ -147,11 +147,10 @@ def _frame(axes: Any, panel: Panel) -> None:
     limits = panel.y_limits or _limits_of(panel)
     if limits is not None:
         axes.set_ylim(*limits)
-    axes.margins(x=0.02)
-    if panel.x_scale == "log":
-        ticker = importlib.import_module("matplotlib.ticker")
-        axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1.0, 2.0, 5.0) if _n_decades(panel) < 1.5 else (1.0,)))
-        axes.xaxis.set_minor_formatter(ticker.NullFormatter())
+    if panel.x_scale == "log" and panel.bands:
+        _logarithmic_axis(axes, panel)
+    else:
+        axes.margins(x=0.02)
     axes.xaxis.set_major_formatter(_thousands)
     axes.grid(color=FAINT, linewidth=0.6)
     axes.set_axisbelow(True)
@@ -175,10 +174,16 @@ def _limits_of(panel: Panel) -> tuple[float, float] | None:
     return low - margin, high + margin
 
 
-def _n_decades(panel: Panel) -> float:
-    """Length of the horizontal axis in powers of ten."""
+def _logarithmic_axis(axes: Any, panel: Panel) -> None:
+    """Limits and ticks: powers of ten, with 2 and 5 between them where there would be few."""
+    ticker = importlib.import_module("matplotlib.ticker")
     ends = [band.x[[0, -1]] for band in panel.bands.values()]
-    return float(np.log10(np.max(ends) / np.min(ends))) if ends else 0.0
+    low, high = float(np.min(ends)), float(np.max(ends))
+    n_decades = math.log10(high / low)
+    margin = 10.0 ** (0.02 * n_decades) if high > low else 2.0
+    axes.set_xlim(low / margin, high * margin)
+    axes.xaxis.set_major_locator(ticker.LogLocator(subs=(1.0,) if n_decades >= 1.5 else (1.0, 2.0, 5.0)))
+    axes.xaxis.set_minor_formatter(ticker.NullFormatter())
 
 
 def _thousands(value: float, position: int | None = None) -> str:

@@ -1,8 +1,8 @@
 """What the algorithms are run with on each task: rl-baselines3-zoo's tuned settings where it has them.
 
 Zoo: ``hyperparams/{ppo,trpo,a2c}.yml`` of DLR-RM/rl-baselines3-zoo, without state-dependent exploration, which fastpg
-does not have, and the initial noise that goes with it. What the zoo leaves out is stable-baselines3's default, and so it
-is here.
+does not have, and the initial noise that goes with it. What the zoo leaves out is stable-baselines3's default, and so
+it is here.
 """
 
 from __future__ import annotations
