@@ -203,3 +203,29 @@ def bind_actor(
     stream: int,
     n_threads: int,
 ) -> Actor: ...
+
+class Fisher:
+    def product(self, vector: Array, *, damping: float, damping_scale: Array | None, out: Array) -> None: ...
+    def diagonal(self, *, out: Array) -> None: ...
+    def solve(
+        self,
+        gradient: Array,
+        *,
+        damping: float,
+        damping_scale: Array | None,
+        max_iterations: int,
+        relative_tolerance: float,
+        absolute_tolerance: float,
+        start: Array | None,
+        schedule: Array,
+        out: tuple[Array, Array],
+        stats: Array,
+    ) -> None: ...
+
+def bind_fisher(
+    params: Array, observations: Array, *, layout: PolicyLayout, actions: Array | None, n_threads: int
+) -> Fisher: ...
+def fisher_factors(
+    params: Array, observations: Array, *, layout: PolicyLayout, actions: Array | None, out: Array
+) -> None: ...
+def cholesky_solve(matrix: Array, rhs: Array, *, damping: float, out: Array, stats: Array) -> None: ...

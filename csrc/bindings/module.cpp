@@ -47,6 +47,7 @@ PYBIND11_MODULE(_native, module, py::mod_gil_not_used()) {
     register_surrogate(module);
     register_value_update(module);
     register_running_moments(module);
+    register_fisher(module);
 }
 
 }  // namespace fastpg::bindings

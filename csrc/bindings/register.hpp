@@ -16,5 +16,6 @@ void register_optimizer(pybind11::module_& module);
 void register_surrogate(pybind11::module_& module);
 void register_value_update(pybind11::module_& module);
 void register_running_moments(pybind11::module_& module);
+void register_fisher(pybind11::module_& module);
 
 }  // namespace fastpg::bindings

@@ -18,6 +18,8 @@ namespace FASTPG_ISA {
 // The tables of the other units.
 extern const SurrogateTable<float> kSurrogateFloat32;
 extern const SurrogateTable<double> kSurrogateFloat64;
+extern const FisherTable<float> kFisherFloat32;
+extern const FisherTable<double> kFisherFloat64;
 
 namespace {
 
@@ -49,8 +51,8 @@ constexpr KernelTable<T> make_table() {
     return table;
 }
 
-constexpr Isa kIsa{FASTPG_STRING(FASTPG_ISA), permutation,        make_table<float>(),
-                   make_table<double>(),      &kSurrogateFloat32, &kSurrogateFloat64};
+constexpr Isa kIsa{FASTPG_STRING(FASTPG_ISA), permutation,        make_table<float>(), make_table<double>(),
+                   &kSurrogateFloat32,        &kSurrogateFloat64, &kFisherFloat32,     &kFisherFloat64};
 
 }  // namespace
 

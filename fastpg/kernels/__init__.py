@@ -7,11 +7,15 @@ Every family has one entry point (signature, documentation, checks, allocation) 
 from fastpg.kernels.actor import Actor, bind_actor
 from fastpg.kernels.adam import AdamState, adam_step
 from fastpg.kernels.backends import BackendInfo, available, default, which
+from fastpg.kernels.cholesky import cholesky_solve
 from fastpg.kernels.clipped_loss import ClippedLossStats, clipped_loss_gradient
+from fastpg.kernels.dense_solve import DenseSolution, DenseStatus, solve_cholesky, solve_woodbury
+from fastpg.kernels.fisher import Fisher, bind_fisher, fisher_factors
 from fastpg.kernels.gae import gae
 from fastpg.kernels.gradient_norm import clip_global_norm
 from fastpg.kernels.heads import entropy, kl_old_new, log_prob, mode, sample
 from fastpg.kernels.layout import ActorCriticLayout, HeadLayout, MLPLayout, PolicyLayout
+from fastpg.kernels.linear_solve import CGSolution, CGStatus, conjugate_gradient
 from fastpg.kernels.mlp import mlp_backward, mlp_forward
 from fastpg.kernels.philox import normal, permutation, uniform
 from fastpg.kernels.ppo_update import PPOUpdateResult, PPOUpdateStats, ppo_update
@@ -31,7 +35,12 @@ __all__ = [
     "ActorCriticLayout",
     "AdamState",
     "BackendInfo",
+    "CGSolution",
+    "CGStatus",
     "ClippedLossStats",
+    "DenseSolution",
+    "DenseStatus",
+    "Fisher",
     "HeadLayout",
     "MLPLayout",
     "PPOUpdateResult",
@@ -45,10 +54,14 @@ __all__ = [
     "adam_step",
     "available",
     "bind_actor",
+    "bind_fisher",
+    "cholesky_solve",
     "clip_global_norm",
     "clipped_loss_gradient",
+    "conjugate_gradient",
     "default",
     "entropy",
+    "fisher_factors",
     "gae",
     "kl_old_new",
     "log_prob",
@@ -61,6 +74,8 @@ __all__ = [
     "ppo_update",
     "rmsprop_step",
     "sample",
+    "solve_cholesky",
+    "solve_woodbury",
     "surrogate_evaluate",
     "surrogate_gradient",
     "surrogate_hessian_vector_product",

@@ -48,6 +48,8 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "surrogate": ("surrogate_gradient", "surrogate_evaluate", "surrogate_hessian_vector_product"),
     "value_update": ("value_update",),
     "rmsprop": ("rmsprop_step",),
+    "fisher": ("bind_fisher", "fisher_factors"),
+    "cholesky": ("cholesky_solve",),
 }
 
 

@@ -35,6 +35,7 @@ from tests.kernels.case import (
     random_params,
     random_samples,
 )
+from tests.kernels.cases_fisher import CHOLESKY, FISHER
 from tests.kernels.cases_surrogate import SURROGATES
 
 __all__ = [
@@ -448,4 +449,17 @@ def _actor_case(name: str, **options: Any) -> KernelCase:
 
 ACTORS = [*(_actor_case(name) for name in LAYOUTS), _actor_case("cartpole", deterministic=True)]
 
-CASES = [*PHILOX, *GAE, *MLP, *HEAD_CASES, *LOSSES, *VECTORS, *MOMENTS, *UPDATES, *ACTORS, *SURROGATES]
+CASES = [
+    *PHILOX,
+    *GAE,
+    *MLP,
+    *HEAD_CASES,
+    *LOSSES,
+    *VECTORS,
+    *MOMENTS,
+    *UPDATES,
+    *ACTORS,
+    *SURROGATES,
+    *FISHER,
+    *CHOLESKY,
+]

@@ -271,6 +271,59 @@ struct ActorBuffers {
 // An actor is opaque outside of its instruction set. It keeps pointing to the sizes in the HeadShape it was made with.
 struct ActorHandle;
 
+// What the Fisher matrix is taken of: B samples, and the actions for the empirical one (else both pointers are null).
+template <class T>
+struct FisherBatch {
+    const T* observations;
+    Actions<T> actions;
+    Index n_rows;
+};
+
+// damping * diag(scale); scale is null for the identity.
+template <class T>
+struct Damping {
+    double factor;
+    const T* scale;
+};
+
+enum class CgStatus { kConverged, kMaxIterations, kBreakdown, kStagnation, kZeroRhs };
+
+// Indices into the `stats` of a solve.
+enum CgStat { kCgStatus, kCgIterations, kCgResidual, kCgCurvature, kNumCgStats };
+
+struct CgRule {
+    Index max_iterations;
+    double relative_tolerance;
+    double absolute_tolerance;
+};
+
+// Vectors (P,); `iterates` (n_kept, P) gets those after the iterations in `schedule`, which ascends.
+template <class T>
+struct CgArgs {
+    const T* rhs;
+    const T* start;  // null: 0
+    const std::int64_t* schedule;
+    Index n_kept;
+    T* solution;
+    T* iterates;
+    double* stats;
+};
+
+// An operator is opaque outside of its instruction set; it keeps pointing to the sizes in the shape it was made with.
+struct FisherHandle;
+
+// What kernels_fisher.cpp offers.
+template <class T>
+struct FisherTable {
+    FisherHandle* (*create)(const PolicyShape&, const FisherBatch<T>&, const T* params, int n_threads, const Host&);
+    void (*product)(FisherHandle*, const T* vector, const Damping<T>&, T* out, const Host&);
+    void (*diagonal)(FisherHandle*, T* out, const Host&);
+    bool (*solve)(FisherHandle*, const CgRule&, const CgArgs<T>&, const Damping<T>&, const Host&);
+    void (*destroy)(FisherHandle*);
+    void (*factors)(const PolicyShape&, const FisherBatch<T>&, const T* params, T* out);
+    bool (*cholesky_solve)(const T* matrix, const T* rhs, Index n, double damping, T* out);
+};
+
 template <class T>
 struct KernelTable {
     Index (*fma_chains)(Index n_rounds, T* seed);
@@ -303,8 +356,8 @@ struct KernelTable {
 // What kernels_surrogate.cpp offers.
 template <class T>
 struct SurrogateTable {
-    void (*surrogate_gradient)(const PolicyShape&, const PolicyBatch<T>&, double ent_coef, const T* params,
-                               T* gradient, double* stats, const Host&);
+    void (*surrogate_gradient)(const PolicyShape&, const PolicyBatch<T>&, double ent_coef, const T* params, T* gradient,
+                               double* stats, const Host&);
     void (*surrogate_evaluate)(const PolicyShape&, const PolicyBatch<T>&, double ent_coef, const T* params,
                                const HeadArgs<T>& old_policy, double* stats, const Host&);
     void (*surrogate_hessian_vector_product)(const PolicyShape&, const PolicyBatch<T>&, double ent_coef,
@@ -321,6 +374,8 @@ struct Isa {
     KernelTable<double> float64;
     const SurrogateTable<float>* surrogate32;
     const SurrogateTable<double>* surrogate64;
+    const FisherTable<float>* fisher32;
+    const FisherTable<double>* fisher64;
 };
 
 // One per kernel unit; null-returning units do not exist: which ones are linked is decided by CMake.

@@ -49,6 +49,32 @@ private:
     T* data_ = nullptr;
 };
 
+// Up to `capacity` objects, deleted with it.
+template <class T>
+class Owners {
+public:
+    explicit Owners(Index capacity) : items_(capacity) {}
+    ~Owners() {
+        for (Index i = 0; i < size_; ++i) delete items_.data()[i];
+    }
+    Owners(const Owners&) = delete;
+    Owners& operator=(const Owners&) = delete;
+
+    void add(T* item) {
+        items_.data()[size_++] = item;
+    }
+    Index size() const {
+        return size_;
+    }
+    T& operator[](Index i) {
+        return *items_.data()[i];
+    }
+
+private:
+    Buffer<T*> items_;
+    Index size_ = 0;
+};
+
 template <class T>
 inline void copy(const T* from, Index n, T* to) {
     if (n > 0 && from != to) __builtin_memmove(to, from, static_cast<std::size_t>(n) * sizeof(T));

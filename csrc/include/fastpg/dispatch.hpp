@@ -42,4 +42,17 @@ inline const SurrogateTable<double>& surrogate_kernels<double>() {
     return *active_isa().surrogate64;
 }
 
+template <class T>
+const FisherTable<T>& fisher_kernels();
+
+template <>
+inline const FisherTable<float>& fisher_kernels<float>() {
+    return *active_isa().fisher32;
+}
+
+template <>
+inline const FisherTable<double>& fisher_kernels<double>() {
+    return *active_isa().fisher64;
+}
+
 }  // namespace fastpg

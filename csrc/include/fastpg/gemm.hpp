@@ -74,6 +74,20 @@ struct Block {
     }
 };
 
+// sum += A B for one block: A in panels from `from_a`, B in panels from `from_b`.
+template <class T, int kRows, int kPanels>
+FASTPG_INLINE void add_product(Block<T, kRows, kPanels>& sum, const T* from_a, Index a_stride, const T* from_b,
+                               Index b_stride, Index depth) {
+    Index left = depth;
+    for (; left >= kPanel; left -= kPanel) {
+#pragma GCC unroll 4
+        for (int k = 0; k < kPanel; ++k) sum.template add_product<kPanel>(from_a + k, from_b + k * kPanel, b_stride);
+        from_a += a_stride;
+        from_b += kPanel * kPanel;
+    }
+    for (Index k = 0; k < left; ++k) sum.template add_product<kPanel>(from_a + k, from_b + k * kPanel, b_stride);
+}
+
 // C = init + A B for n_rows rows: A (n_rows, depth), B (depth, 16 n_panels), both in panels; init is one row.
 template <class T>
 struct Product {
@@ -88,20 +102,29 @@ struct Product {
     FASTPG_INLINE void block(Index row, Index panel) const {
         Block<T, kRows, kPanels> sum;
         sum.read(init.data + panel * init.stride, init.stride, 0);
-        const T* from_a = a.data + row * kPanel;
-        const T* from_b = b.data + panel * b.stride;
-        Index left = depth;
-        for (; left >= kPanel; left -= kPanel) {
-#pragma GCC unroll 4
-            for (int k = 0; k < kPanel; ++k) {
-                sum.template add_product<kPanel>(from_a + k, from_b + k * kPanel, b.stride);
-            }
-            from_a += a.stride;
-            from_b += kPanel * kPanel;
-        }
-        for (Index k = 0; k < left; ++k) {
-            sum.template add_product<kPanel>(from_a + k, from_b + k * kPanel, b.stride);
-        }
+        add_product(sum, a.data + row * kPanel, a.stride, b.data + panel * b.stride, b.stride, depth);
+        sum.write(c.data + panel * c.stride + row * kPanel, c.stride);
+    }
+};
+
+// C = init + A1 B1 + A2 B2, both of the same depth.
+template <class T>
+struct SumOfProducts {
+    Panels<const T> a1;
+    Panels<const T> b1;
+    Panels<const T> a2;
+    Panels<const T> b2;
+    Panels<const T> init;
+    Panels<T> c;
+    Index depth;
+    Index n_panels;
+
+    template <int kRows, int kPanels>
+    FASTPG_INLINE void block(Index row, Index panel) const {
+        Block<T, kRows, kPanels> sum;
+        sum.read(init.data + panel * init.stride, init.stride, 0);
+        add_product(sum, a1.data + row * kPanel, a1.stride, b1.data + panel * b1.stride, b1.stride, depth);
+        add_product(sum, a2.data + row * kPanel, a2.stride, b2.data + panel * b2.stride, b2.stride, depth);
         sum.write(c.data + panel * c.stride + row * kPanel, c.stride);
     }
 };

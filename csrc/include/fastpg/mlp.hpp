@@ -217,7 +217,9 @@ public:
             if (l > 0 && !layer.is_last) n_transposed += layer.in_panels() * layer.n_out * kPanel;
             widest = larger(widest, layer.in_panels());
         }
-        activations_.reset(n_activations);
+        own_activations_.reset(n_activations);
+        activations_ = own_activations_.data();
+        n_activations_ = n_activations;
         transposed_.reset(n_transposed);
         gradient_a_.reset(widest * panel_stride());
         gradient_b_.reset(widest * panel_stride());
@@ -239,13 +241,22 @@ public:
         return output_gradient_.data();
     }
 
+    // Numbers that the activations of a tile take, inputs included; and where they lie from now on: zeroed memory of
+    // the caller's, so that those of many tiles can be kept, or the tile's own if it is null.
+    Index n_activations() const {
+        return n_activations_;
+    }
+    void use_activations(T* activations) {
+        activations_ = activations != nullptr ? activations : own_activations_.data();
+    }
+
     // Loads rows index[0 .. n_rows) (or first_row ... if index is null) of `inputs` (B, O).
     void load_inputs(const T* inputs, const std::int64_t* index, Index first_row, Index n_rows) {
         const Layer& first = plan_.layer(0);
         const Index n_in = first.n_in;
         for (Index row = 0; row < n_rows; ++row) {
             const T* from = inputs + (index != nullptr ? static_cast<Index>(index[row]) : first_row + row) * n_in;
-            T* to = activations_.data() + row * kPanel;
+            T* to = activations_ + row * kPanel;
             for (Index left = n_in; left > 0; left -= kPanel) {
                 const Index n = smaller<Index>(left, kPanel);
                 for (Index i = 0; i < n; ++i) to[i] = from[i];
@@ -311,15 +322,15 @@ public:
         }
     }
 
-private:
+protected:
     Index panel_stride() const {
         return capacity_ * kPanel;
     }
     Panels<const T> input(Index l) const {
-        return {activations_.data() + activation_at_.data()[l], panel_stride()};
+        return {activations_ + activation_at_.data()[l], panel_stride()};
     }
     Panels<T> output(Index l) {
-        return {activations_.data() + activation_at_.data()[l + 1], panel_stride()};
+        return {activations_ + activation_at_.data()[l + 1], panel_stride()};
     }
 
     // The activation of rows 0 ... n_rows in place.
@@ -432,9 +443,11 @@ private:
 
     const MlpPlan& plan_;
     Index capacity_;
+    Index n_activations_;
     Buffer<Index> activation_at_;
     Buffer<Index> transposed_at_;
-    Buffer<T> activations_;  // inputs of layer 0, 1, ...
+    T* activations_;  // inputs of layer 0, 1, ...
+    Buffer<T> own_activations_;
     Buffer<T> transposed_;
     Buffer<T> gradient_a_;
     Buffer<T> gradient_b_;

@@ -80,6 +80,35 @@ def backward_tile(
 
 
 @jit
+def tangent_tile(
+    params: Array, direction: Array, sizes: Array, is_relu: bool, inputs: Array, work: Array, tangents: Array
+) -> Array:
+    """Derivative of the outputs along ``direction`` (P,), at the activations in ``work``; returns a view (rows, K).
+
+    ``tangents`` is scratch of the size of ``work``.
+    """
+    n_layers = sizes.size - 1
+    y, tangent = inputs, inputs
+    start, at = 0, 0
+    for level in range(n_layers):
+        n_in, n_out = sizes[level], sizes[level + 1]
+        bias_at = start + n_in * n_out
+        end = at + inputs.shape[0] * n_out
+        z = tangents[at:end].reshape((inputs.shape[0], n_out))
+        _spread(direction[bias_at : bias_at + n_out], z)
+        add_product(z, y, direction[start:bias_at].reshape((n_in, n_out)))
+        if level > 0:
+            add_product(z, tangent, params[start:bias_at].reshape((n_in, n_out)))
+        if level < n_layers - 1:
+            _apply_derivative(work[at:end], is_relu, tangents[at:end])
+        y = work[at:end].reshape((inputs.shape[0], n_out))
+        tangent = z
+        start = bias_at + n_out
+        at = end
+    return tangent
+
+
+@jit
 def transpose_weights(params: Array, sizes: Array, transposed: Array) -> None:
     """Every weight (in, out) of ``params`` as (out, in) at the same place of ``transposed``."""
     start = 0

@@ -76,6 +76,9 @@ class Distribution(Protocol):
     def kl_old_new(self, old: Array, old_log_std: Array, new: Array, new_log_std: Array) -> Array:
         """(B,)."""
 
+    def fisher_factors(self, inputs: Array, log_std: Array) -> Array:
+        """(B, K, K): f with the Fisher matrix of sample b by its head inputs = sum over r of f[b, r] f[b, r]'."""
+
     def sample(self, inputs: Array, log_std: Array, counter: tuple[int, int, int], out: Array) -> None:
         """Into ``out`` (B, D)."""
 
@@ -130,6 +133,15 @@ class Categorical:
         pairs = zip(self._parts(old), self._parts(new), strict=True)
         return _total((_expectation(a, _log_softmax(a) - _log_softmax(b)) for a, b in pairs), old)
 
+    def fisher_factors(self, inputs: Array, log_std: Array) -> Array:
+        """sqrt(p_k) (e_k - p): the sum of their outer products is diag(p) - p p'."""
+        factors = np.zeros((*inputs.shape, inputs.shape[1]), inputs.dtype)
+        for logits, first, end in zip(self._parts(inputs), self._columns, self._columns[1:], strict=False):
+            p = np.exp(_log_softmax(logits))
+            scores = np.eye(end - first, dtype=p.dtype) - p[:, None, :]
+            factors[:, first:end, first:end] = np.sqrt(p)[:, :, None] * scores
+        return factors
+
     def sample(self, inputs: Array, log_std: Array, counter: tuple[int, int, int], out: Array) -> None:
         """Smallest k with u sum_j w_j < sum_{j<=k} w_j, w = exp(l - max l)."""
         u = np.empty(out.shape, inputs.dtype)
@@ -179,6 +191,10 @@ class Bernoulli:
         if_zero = _sigmoid(-old) * (_log_sigmoid(-old) - _log_sigmoid(-new))
         return _sum(if_one + if_zero)
 
+    def fisher_factors(self, inputs: Array, log_std: Array) -> Array:
+        """sqrt(p (1 - p)) e_d."""
+        return _diagonal(np.sqrt(_sigmoid(inputs) * _sigmoid(-inputs)))
+
     def sample(self, inputs: Array, log_std: Array, counter: tuple[int, int, int], out: Array) -> None:
         """U < sigmoid(l)."""
         u = np.empty(out.shape, inputs.dtype)
@@ -220,6 +236,10 @@ class Gaussian:
         z = (old - new) * np.exp(-new_log_std)
         return _sum(new_log_std - old_log_std + (ratio * ratio + z * z - 1) / 2)
 
+    def fisher_factors(self, inputs: Array, log_std: Array) -> Array:
+        """e_d / std; that of log_std is 2 and belongs to no sample."""
+        return _diagonal(np.broadcast_to(np.exp(-log_std), inputs.shape))
+
     def sample(self, inputs: Array, log_std: Array, counter: tuple[int, int, int], out: Array) -> None:
         """Mean + std z."""
         philox.normal(*counter, out=out)
@@ -250,6 +270,12 @@ def _sigmoid(logits: Array) -> Array:
     """1 / (1 + exp(-l)) without overflow."""
     small = np.exp(-np.abs(logits))
     result: Array = np.where(logits >= 0, 1, small) / (1 + small)
+    return result
+
+
+def _diagonal(values: Array) -> Array:
+    """(B, K) on the diagonals of (B, K, K)."""
+    result: Array = values[:, :, None] * np.eye(values.shape[1], dtype=values.dtype)
     return result
 
 
