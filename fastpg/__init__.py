@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from fastpg import callbacks
     from fastpg.training.evaluation import evaluate
     from fastpg.training.loading import load
-    from fastpg.training.models import PPO
+    from fastpg.training.models import NPG, PPO, TRPO
     from fastpg.updates.schedules import LinearSchedule
 
 __all__ = [
+    "NPG",
     "PPO",
+    "TRPO",
     "CheckpointError",
     "CheckpointVersionError",
     "ConfigError",
@@ -45,7 +47,9 @@ __all__ = [
 
 #: Name -> module that defines it.
 _MODULES = {
+    "NPG": "fastpg.training.models",
     "PPO": "fastpg.training.models",
+    "TRPO": "fastpg.training.models",
     "LinearSchedule": "fastpg.updates.schedules",
     "evaluate": "fastpg.training.evaluation",
     "load": "fastpg.training.loading",

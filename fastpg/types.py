@@ -48,14 +48,23 @@ class Rollout:
         def rows(array: Array) -> Array:
             return np.ascontiguousarray(array.reshape(n_samples, *array.shape[2:])[keep])
 
+        returns = advantages + self.values
         return Batch(
             observations=rows(self.observations),
             actions=rows(self.actions),
             old_log_probs=rows(self.log_probs),
             advantages=rows(advantages),
-            returns=rows(advantages + self.values),
+            returns=rows(returns),
             old_values=rows(self.values),
+            start_returns=returns[self.first_steps()],
         )
+
+    def first_steps(self) -> Array:
+        """(T, N) bool: the first step of an episode that begins in this rollout, after its first row."""
+        has_ended = self.terminated | self.truncated | ~self.valid
+        first = np.zeros_like(self.valid)
+        first[1:] = has_ended[:-1] & self.valid[1:]
+        return first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +78,7 @@ class Batch:
         advantages: (B,) float, not normalised.
         returns: (B,) float, advantages + values.
         old_values: (B,) float, V at the time of acting.
+        start_returns: (n,) float, the returns of those samples that are the first of an episode; None if not known.
     """
 
     observations: Array
@@ -77,9 +87,11 @@ class Batch:
     advantages: Array
     returns: Array
     old_values: Array
+    start_returns: Array | None = None
 
     def __post_init__(self) -> None:
-        sizes = {field.name: len(getattr(self, field.name)) for field in fields(self)}
+        names = [field.name for field in fields(self) if field.name != "start_returns"]
+        sizes = {name: len(getattr(self, name)) for name in names}
         if len(set(sizes.values())) > 1:
             raise ValueError(f"Batch: expected one number of samples in every field, got {sizes}.")
 

@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+from fastpg.algorithms.npg import NPGConfig, npg
 from fastpg.algorithms.ppo import PPOConfig, ppo
+from fastpg.algorithms.trpo import TRPOConfig, trpo
 from fastpg.training.model import OnPolicyModel
+from fastpg.updates.local_model import LocalModelUpdate
 from fastpg.updates.proximal import ProximalUpdate
+
+
+class NPG(OnPolicyModel):
+    """Natural policy gradient (Kakade 2001) with a fixed or KL-normalised step, for MLP policies on the CPU.
+
+    >>> import fastpg
+    >>> model = fastpg.NPG("MlpPolicy", "CartPole-v1", n_envs=8, seed=0).learn(100_000)  # doctest: +SKIP
+    """
+
+    config_class = NPGConfig
+    config: NPGConfig
+
+    @staticmethod
+    def make_update(config: NPGConfig) -> LocalModelUpdate:
+        """The update of NPG."""
+        return npg(config)
 
 
 class PPO(OnPolicyModel):
@@ -21,3 +40,19 @@ class PPO(OnPolicyModel):
     def make_update(config: PPOConfig) -> ProximalUpdate:
         """The update of PPO."""
         return ppo(config)
+
+
+class TRPO(OnPolicyModel):
+    """Trust region policy optimisation (Schulman et al. 2015), for MLP policies on the CPU.
+
+    >>> import fastpg
+    >>> model = fastpg.TRPO("MlpPolicy", "CartPole-v1", n_envs=8, seed=0).learn(100_000)  # doctest: +SKIP
+    """
+
+    config_class = TRPOConfig
+    config: TRPOConfig
+
+    @staticmethod
+    def make_update(config: TRPOConfig) -> LocalModelUpdate:
+        """The update of TRPO."""
+        return trpo(config)

@@ -15,6 +15,7 @@ class UpdateStatus(Enum):
     IMPROVED = "a step was accepted"
     ZERO_GRADIENT = "the gradient is zero: no step was taken"
     CG_BREAKDOWN = "conjugate gradient met a direction without positive curvature before it had made any progress"
+    TAKEN_BACK = "the last step had lowered the return: the parameters of before are back, and these samples unused"
     NO_ACCEPTABLE_STEP = "no candidate of the line search was acceptable: the parameters stay as they were"
 
 
@@ -62,6 +63,7 @@ class UpdateReport:
         n_zero_gradients: updates skipped so far for a zero gradient.
         n_cg_breakdowns: updates so far in which conjugate gradient broke down.
         n_line_search_failures: updates so far without an acceptable step.
+        n_steps_taken_back: steps so far that the return of the next rollout made void.
     """
 
     status: UpdateStatus
@@ -99,6 +101,7 @@ class UpdateReport:
     n_zero_gradients: int | None = None
     n_cg_breakdowns: int | None = None
     n_line_search_failures: int | None = None
+    n_steps_taken_back: int | None = None
 
     def numbers(self) -> Iterator[tuple[str, float]]:
         """(field, value) of every number that is there."""

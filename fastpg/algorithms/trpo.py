@@ -1,0 +1,87 @@
+"""TRPO: maximise mean(ratio A) subject to mean KL(old || new) <= delta, by a natural gradient step and a line search.
+
+Schulman, Levine, Moritz, Jordan, Abbeel 2015, "Trust Region Policy Optimization", equation 14 and Appendix C. Names,
+defaults and acceptance (strict comparisons, no sufficient increase) are sb3-contrib's. The divergence is the paper's:
+KL(old || new), summed over action dimensions; sb3-contrib takes KL(new || old), averaged over them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from fastpg.algorithms.checks import Choice, Flag, Integer, Optional, Real, argument
+from fastpg.algorithms.config import MAX_COUNT
+from fastpg.algorithms.natural import NaturalGradientConfig, kl_radius, natural_gradient, ratio, return_review
+from fastpg.updates.acceptance import Backtracking
+from fastpg.updates.local_model import LocalModelUpdate
+from fastpg.updates.proximity import KLOldNew
+from fastpg.updates.radius import RadiusController
+
+_CONTRIB = "sb3-contrib"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TRPOConfig(NaturalGradientConfig):
+    """Arguments of TRPO."""
+
+    line_search_shrinking_factor: float = argument(
+        0.8, Real(1e-6, 1.0 - 1e-6), "Factor between candidates of the line search.", source=_CONTRIB
+    )
+    line_search_max_iter: int = argument(10, Integer(1, MAX_COUNT), "Candidates of the line search.", source=_CONTRIB)
+    check_improvement: bool = argument(
+        True, Flag(), "Demand that the surrogate improves; otherwise only the constraint counts.", source=_CONTRIB
+    )
+    strict_improvement: bool = argument(
+        True, Flag(), "Demand that it improves strictly; otherwise it may stay equal.", source=_CONTRIB
+    )
+    accept_ratio: float | None = argument(
+        None,
+        Optional(Real(0.0, 1.0)),
+        "Part of the predicted improvement that a candidate has to reach; None: 0, with adaptive_radius 0.1.",
+        source=_CONTRIB,
+    )
+    constraint: str = argument(
+        "mean_kl",
+        Choice(("mean_kl", "max_kl")),
+        "What target_kl bounds in the line search: the mean KL divergence over the states, or the largest.",
+        source=_CONTRIB,
+    )
+
+    algorithm: ClassVar[str] = "TRPO"
+
+    @classmethod
+    def _contradictions(cls, values: Mapping[str, Any], rejected: set[str]) -> Iterable[tuple[set[str], str]]:
+        yield from super()._contradictions(values, rejected)
+        if values["check_improvement"] is False and values["accept_ratio"]:
+            yield (
+                {"accept_ratio", "check_improvement"},
+                f"accept_ratio: expected None or 0 with check_improvement=False, got {values['accept_ratio']!r}",
+            )
+
+    @property
+    def effective_accept_ratio(self) -> float:
+        """``accept_ratio`` with its default."""
+        if self.accept_ratio is not None:
+            return self.accept_ratio
+        return 0.0 if self.adaptive_radius != "surrogate" else RadiusController.eta_accept
+
+
+def trpo(config: TRPOConfig) -> LocalModelUpdate:
+    """TRPO as a composition."""
+    return LocalModelUpdate(
+        surrogate=ratio(config),
+        proximity=KLOldNew(statistic="max" if config.constraint == "max_kl" else "mean"),
+        direction=natural_gradient(config),
+        radius=kl_radius(config),
+        acceptance=Backtracking(
+            shrinking_factor=config.line_search_shrinking_factor,
+            max_iterations=config.line_search_max_iter,
+            is_improvement_checked=config.check_improvement,
+            accept_ratio=config.effective_accept_ratio,
+            is_strict=config.strict_improvement,
+        ),
+        critic=config.make_critic(),
+        review=return_review(config),
+    )
