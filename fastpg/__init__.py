@@ -23,10 +23,11 @@ if TYPE_CHECKING:
     from fastpg import callbacks
     from fastpg.training.evaluation import evaluate
     from fastpg.training.loading import load
-    from fastpg.training.models import NPG, PPO, TRPO
+    from fastpg.training.models import A2C, NPG, PPO, TRPO
     from fastpg.updates.schedules import LinearSchedule
 
 __all__ = [
+    "A2C",
     "NPG",
     "PPO",
     "TRPO",
@@ -47,6 +48,7 @@ __all__ = [
 
 #: Name -> module that defines it.
 _MODULES = {
+    "A2C": "fastpg.training.models",
     "NPG": "fastpg.training.models",
     "PPO": "fastpg.training.models",
     "TRPO": "fastpg.training.models",

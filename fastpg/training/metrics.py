@@ -41,7 +41,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("time/iterations", "", "Iterations (one rollout and one update each) since `learn` began."),
     Metric("time/time_elapsed", "s", "Wall time since `learn` began."),
     Metric("time/total_timesteps", "steps", "Environment steps taken so far, summed over all environments."),
-    Metric("train/learning_rate", "", "Adam's step size in this update, as the schedule gave it."),
+    Metric("train/learning_rate", "", "Step size of the optimiser in this update, as the schedule gave it."),
     Metric("train/clip_range", "", "Clip range of the probability ratio in this update, as the schedule gave it."),
     Metric("train/clip_range_vf", "", "Clip range of the value function; absent if values are not clipped."),
     Metric("train/loss", "", "Loss of the last minibatch: policy, value and entropy terms, weighted."),
@@ -50,6 +50,7 @@ METRICS: tuple[Metric, ...] = (
         "",
         "Minus the clipped surrogate, mean over all minibatches.",
     ),
+    Metric("train/policy_loss", "", "Minus the mean of A log π, whose gradient A2C's policy descends."),
     Metric(
         "train/value_loss",
         "",

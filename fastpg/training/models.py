@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+from fastpg.algorithms.a2c import A2CConfig, a2c
 from fastpg.algorithms.npg import NPGConfig, npg
 from fastpg.algorithms.ppo import PPOConfig, ppo
 from fastpg.algorithms.trpo import TRPOConfig, trpo
 from fastpg.training.model import OnPolicyModel
+from fastpg.updates.first_order import JointGradientStep
 from fastpg.updates.local_model import LocalModelUpdate
 from fastpg.updates.proximal import ProximalUpdate
+
+
+class A2C(OnPolicyModel):
+    """Advantage actor-critic, the synchronous form of A3C (Mnih et al. 2016), for MLP policies on the CPU.
+
+    >>> import fastpg
+    >>> model = fastpg.A2C("MlpPolicy", "CartPole-v1", n_envs=8, seed=0).learn(100_000)  # doctest: +SKIP
+    """
+
+    config_class = A2CConfig
+    config: A2CConfig
+
+    @staticmethod
+    def make_update(config: A2CConfig) -> JointGradientStep:
+        """The update of A2C."""
+        return a2c(config)
 
 
 class NPG(OnPolicyModel):

@@ -36,6 +36,7 @@ class UpdateReport:
         clip_range_vf: clip range of the value function used.
         loss: the whole loss at the last minibatch.
         policy_gradient_loss: minus the clipped surrogate, mean over all minibatches of all epochs.
+        policy_loss: -mean(A log pi(a|s)), of a step down its gradient.
         value_loss: mean squared error of the value function, mean over all minibatches.
         entropy_loss: minus the mean entropy (nats), mean over all minibatches.
         approx_kl: mean((r - 1) - log r) with the ratio r, an estimate of KL(old || new); mean over the last epoch run.
@@ -74,6 +75,7 @@ class UpdateReport:
     clip_range_vf: float | None = None
     loss: float | None = None
     policy_gradient_loss: float | None = None
+    policy_loss: float | None = None
     value_loss: float | None = None
     entropy_loss: float | None = None
     approx_kl: float | None = None
