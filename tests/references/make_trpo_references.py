@@ -4,10 +4,11 @@ Run by hand where sb3-contrib (2.4 to 2.9) and torch are installed; the tests ne
 
     python -m tests.references.make_trpo_references
 
-The update is sb3-contrib's own code, unchanged, in float64 as in ``make_sb3_references``. Around it are replaced the
-permutation of the critic's minibatches (ours) and the random start of conjugate gradient, which is stored. Recorded on
-the way: the gradient, the solution of conjugate gradient with its curvature x'(F + damping)x, and the number of
-candidates that the line search rejected.
+The update is sb3-contrib's own code, unchanged, in float64 as in ``make_sb3_references``; Bernoulli actions are cast to
+float64 too, without which torch computes their gradient in float32. Around it are replaced the permutation of the
+critic's minibatches (ours) and the random start of conjugate gradient, which is stored. Recorded on the way: the
+gradient, the solution of conjugate gradient with its curvature x'(F + damping)x, and the number of candidates that the
+line search rejected.
 
 Its conventions, which the tests switch on: KL(new || old) instead of KL(old || new); for Gaussian and Bernoulli heads
 the divergence is averaged over action dimensions instead of summed, hence so is the Fisher matrix, but not the damping;
@@ -29,6 +30,7 @@ import torch
 from sb3_contrib import TRPO
 from sb3_contrib.trpo import trpo as trpo_module
 from stable_baselines3.common import policies
+from stable_baselines3.common.distributions import BernoulliDistribution
 from stable_baselines3.common.logger import configure
 
 from tests.references.make_sb3_references import HEADS, SEED, Case, draw_parameters, draw_rollout, permutation
@@ -129,6 +131,7 @@ class Recorder:
         return [pair for pair in parameters_in_order(self.model.policy) if id(pair[0]) in actor]
 
 
+_LOG_PROB = BernoulliDistribution.log_prob
 _SOLVE = trpo_module.conjugate_gradient_solver
 
 
@@ -168,6 +171,9 @@ def run(
             mock.patch.object(torch, "randn_like", recorder.start),
             mock.patch.object(trpo_module, "conjugate_gradient_solver", recorder.solve),
             mock.patch.object(policies, "preprocess_obs", lambda obs, *_, **__: obs.to(torch_dtype)),
+            mock.patch.object(
+                BernoulliDistribution, "log_prob", lambda self, actions: _LOG_PROB(self, actions.to(torch_dtype))
+            ),
             mock.patch.object(model.policy, "get_distribution", wraps=model.policy.get_distribution) as distributions,
         ):
             model.train()
