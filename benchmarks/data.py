@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastpg import kernels
-from fastpg.kernels.layout import ActorCriticLayout
+from fastpg.kernels.layout import ActorCriticLayout, PolicyLayout
 from fastpg.kernels.philox import STREAM_SHUFFLE
 from tests.kernels.cases import LAYOUTS, random_actor_critic_params, random_samples
 
@@ -41,6 +41,57 @@ class UpdateProblem:
     arguments: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class FisherProblem:
+    """The Fisher matrix of an actor on a batch, and what to do with it.
+
+    Attributes:
+        policy: layout and parameters of actor and critic.
+        observations: (B, O) float32.
+        vector: (P,) float32, to be multiplied.
+        gradient: (P,) float32, right-hand side of a solve.
+        damping: added to the matrix in a solve.
+    """
+
+    policy: PolicyProblem
+    observations: np.ndarray
+    vector: np.ndarray
+    gradient: np.ndarray
+    damping: float
+
+    @property
+    def layout(self) -> PolicyLayout:
+        """Of the actor."""
+        return self.policy.layout.actor
+
+    @property
+    def params(self) -> np.ndarray:
+        """(P,) of the actor."""
+        return self.policy.params[: self.layout.n_params]
+
+
+@dataclass(frozen=True)
+class TrustRegionProblem:
+    """One update of TRPO.
+
+    Attributes:
+        policy: layout and parameters.
+        rollout: fields of a fastpg ``Batch``, float32.
+        orders: (E, B) int64, the permutations of the critic's epochs that fastpg draws for this update.
+        arguments: TRPO's arguments, the same for everybody.
+    """
+
+    policy: PolicyProblem
+    rollout: dict[str, np.ndarray]
+    orders: np.ndarray
+    arguments: dict[str, Any]
+
+    @property
+    def n_samples(self) -> int:
+        """B."""
+        return len(self.rollout["advantages"])
+
+
 @cache
 def policy_problem(layout: str) -> PolicyProblem:
     """One of the layouts of the kernel cases, with weights of a trained size."""
@@ -65,6 +116,43 @@ def update_problem(layout: str, batch_size: int, n_minibatches: int) -> UpdatePr
         "normalize_advantage": True,
     }
     return UpdateProblem(problem, rollout, order, arguments)
+
+
+@cache
+def fisher_problem(layout: str, n_samples: int) -> FisherProblem:
+    """A random vector and the gradient of the surrogate at parameters of a trained size."""
+    problem = policy_problem(layout)
+    rng = np.random.default_rng(SEED + 1)
+    rollout = random_samples(problem.layout, problem.params, n_samples, rng)
+    actor = problem.layout.actor
+    samples = (rollout[name] for name in ("observations", "actions", "old_log_probs", "advantages"))
+    gradient, _ = kernels.surrogate_gradient(
+        problem.params[: actor.n_params], *samples, layout=actor, backend="reference"
+    )
+    vector = rng.standard_normal(actor.n_params).astype(np.float32)
+    return FisherProblem(problem, rollout["observations"], vector, gradient, damping=0.1)
+
+
+@cache
+def trust_region_problem(layout: str, n_samples: int) -> TrustRegionProblem:
+    """sb3-contrib's defaults."""
+    problem = policy_problem(layout)
+    rollout = random_samples(problem.layout, problem.params, n_samples, np.random.default_rng(SEED + 1))
+    arguments = {
+        "learning_rate": 1e-3,
+        "batch_size": 128,
+        "cg_max_steps": 15,
+        "cg_damping": 0.1,
+        "line_search_shrinking_factor": 0.8,
+        "line_search_max_iter": 10,
+        "n_critic_updates": 10,
+        "normalize_advantage": True,
+        "target_kl": 0.01,
+    }
+    orders = np.empty((arguments["n_critic_updates"], n_samples), np.int64)
+    for epoch, order in enumerate(orders):
+        kernels.permutation(SEED, STREAM_SHUFFLE, epoch, out=order, backend="reference")
+    return TrustRegionProblem(problem, rollout, orders, arguments)
 
 
 def gae_data(n_steps: int, n_envs: int) -> dict[str, np.ndarray]:

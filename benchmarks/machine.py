@@ -12,7 +12,7 @@ from typing import Any
 import fastpg
 from fastpg.kernels import backends
 
-PEERS = ("stable-baselines3", "torch", "jax", "gymnasium", "numpy")
+PEERS = ("stable-baselines3", "sb3-contrib", "torch", "jax", "gymnasium", "numpy")
 
 
 @cache

@@ -6,58 +6,20 @@ quantities that do not depend on them. Kernels alone are compared with each othe
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
-from benchmarks import data
-from benchmarks.harness import Contender, Run, Workload
+from benchmarks import data, trust_region
+from benchmarks.contenders import fastpg_contenders, jax, relative_error, sb3, sb3_contrib
+from benchmarks.harness import Run, Workload
+from benchmarks.trainings import training
 from fastpg import kernels
 from fastpg.kernels.philox import STREAM_ACTION
 from tests.kernels.cases import CASES, LAYOUTS, KernelCase, loss_flops
 
 GAMMA, GAE_LAMBDA = 0.99, 0.95
-TRAINING_STEPS = 8 * 2048 * 3  # three iterations: enough to leave the returns of a random policy (22) behind
-
-
-def sb3(function: str, *arguments: Any, **options: Any) -> Contender:
-    """The workload ``function`` of benchmarks/peers/sb3.py."""
-
-    def prepare() -> Run:
-        from benchmarks.peers import sb3 as peer
-
-        return getattr(peer, function)(*_values(arguments), **options)
-
-    return Contender("stable-baselines3", prepare, requires="stable_baselines3")
-
-
-def jax(function: str, *arguments: Any) -> Contender:
-    """The workload ``function`` of benchmarks/peers/jax_ppo.py."""
-
-    def prepare() -> Run:
-        from benchmarks.peers import jax_ppo as peer
-
-        return getattr(peer, function)(*_values(arguments))
-
-    return Contender("JAX", prepare, requires="jax")
-
-
-def fastpg_contenders(prepare: Callable[..., Run], *backends: str) -> tuple[Contender, ...]:
-    """fastpg once per kernel implementation."""
-    return tuple(Contender(f"fastpg {name}", partial(prepare, backend=name), backend=name) for name in backends)
-
-
-def _values(arguments: tuple[Any, ...]) -> list[Any]:
-    """Data is made when it is needed: arguments that are functions are called."""
-    return [argument() if callable(argument) else argument for argument in arguments]
-
-
-def relative_error(got: np.ndarray, expected: np.ndarray, scale: np.ndarray | None = None) -> float:
-    """Norm of the difference over the norm of ``scale`` (default: of ``expected``)."""
-    scale = expected if scale is None else scale
-    return float(np.linalg.norm(np.asarray(got, np.float64) - expected) / np.linalg.norm(scale))
 
 
 def ppo_update(title: str, layout: str, batch_size: int, n_minibatches: int) -> Workload:
@@ -159,35 +121,6 @@ def gae(n_steps: int, n_envs: int) -> Workload:
     return Workload(f"gae-{n_steps}x{n_envs}", f"GAE {n_steps} x {n_envs}", "rollout", 1, (*contenders, *peers), check)
 
 
-def training(env_id: str, n_envs: int, least_return: float) -> Workload:
-    """PPO with default settings through Gymnasium's own environment, construction included."""
-
-    def prepare(backend: str) -> Run:
-        import fastpg
-
-        def run() -> float:
-            model = fastpg.PPO("MlpPolicy", env_id, n_envs=n_envs, seed=0, backend=backend)
-            model.learn(TRAINING_STEPS)
-            return float(np.mean([episode["r"] for episode in model.ep_info_buffer]))
-
-        return run
-
-    def check(mean_return: float) -> None:
-        assert mean_return > least_return
-
-    peer = sb3("train", env_id, n_envs, TRAINING_STEPS)
-    return Workload(
-        name=f"train-{env_id}-{n_envs}",
-        title=f"PPO end to end, {env_id}, {n_envs} environments",
-        unit="step",
-        n_units=TRAINING_STEPS,
-        contenders=(*fastpg_contenders(prepare, "native", "jit"), peer),
-        check=check,
-        rounds=3,
-        is_rate=True,
-    )
-
-
 def kernel(case: KernelCase, size: int) -> Workload:
     """One of the cases that the kernels are tested on."""
 
@@ -222,5 +155,7 @@ def comparisons() -> tuple[Workload, ...]:
         predict(),
         gae(2048, 1),
         gae(128, 1024),
-        training("CartPole-v1", 8, least_return=40.0),
+        *trust_region.comparisons(),
+        training("PPO", "CartPole-v1", 8, peer=sb3, least_return=40.0),
+        training("TRPO", "CartPole-v1", 8, peer=sb3_contrib, least_return=40.0),
     )
