@@ -146,6 +146,14 @@ def test_trpo_on_pendulum_with_tuned_settings() -> None:
 
 
 @pytest.mark.learning
+def test_trpo_on_lunarlander_with_defaults() -> None:
+    """sb3-contrib, same settings: 172 (208, 204, -8, 229, 229)."""
+    pytest.importorskip("Box2D")
+    means = mean_returns("TRPO", "LunarLander-v3", 300_000, n_envs=8)
+    assert np.mean(means) >= 172, means
+
+
+@pytest.mark.learning
 def test_npg_with_kl_step_solves_cartpole() -> None:
     """The figure of the source text that this library follows: NPG reaches the limit of CartPole-v1."""
     means = mean_returns("NPG", "CartPole-v1", n_envs=8, step_rule="kl")
