@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from fastpg.algorithms.checks import Choice, Optional, Real, argument
+from fastpg.algorithms.checks import Choice, Integer, Optional, Real, argument
+from fastpg.algorithms.config import MAX_COUNT
 from fastpg.algorithms.natural import NaturalGradientConfig, kl_radius, natural_gradient, ratio, return_review
 from fastpg.updates.acceptance import AcceptFinite
 from fastpg.updates.local_model import LocalModelUpdate
@@ -23,6 +24,9 @@ from fastpg.updates.step_length import FixedStep
 class NPGConfig(NaturalGradientConfig):
     """Arguments of NPG."""
 
+    n_steps: int = argument(
+        512, Integer(1, MAX_COUNT), "Steps of each environment per iteration.", source="rl-baselines3-zoo, TRPO"
+    )
     step_rule: str = argument(
         "kl",
         Choice(("kl", "fixed")),
