@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fastpg import callbacks
     from fastpg.training.evaluation import evaluate
     from fastpg.training.loading import load
-    from fastpg.training.models import A2C, NPG, PPO, TRPO
+    from fastpg.training.models import A2C, NPG, PPO, TRPO, VPG
     from fastpg.updates.schedules import LinearSchedule
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "NPG",
     "PPO",
     "TRPO",
+    "VPG",
     "CheckpointError",
     "CheckpointVersionError",
     "ConfigError",
@@ -52,6 +53,7 @@ _MODULES = {
     "NPG": "fastpg.training.models",
     "PPO": "fastpg.training.models",
     "TRPO": "fastpg.training.models",
+    "VPG": "fastpg.training.models",
     "LinearSchedule": "fastpg.updates.schedules",
     "evaluate": "fastpg.training.evaluation",
     "load": "fastpg.training.loading",

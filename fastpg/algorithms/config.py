@@ -213,6 +213,11 @@ class OnPolicyConfig:
         """``policy_kwargs`` with its defaults."""
         return PolicyOptions.from_kwargs(self.policy_kwargs)
 
+    @property
+    def has_values(self) -> bool:
+        """Whether advantages are taken against the value network."""
+        return True
+
     @classmethod
     def _problems(cls, values: dict[str, Any]) -> list[str]:
         """Rejected arguments, one line each; accepted ones become canonical in ``values``."""
@@ -232,6 +237,29 @@ class OnPolicyConfig:
         if self.n_threads <= n_cores():
             return []
         return [f"n_threads={self.n_threads} is more than the {n_cores()} available cores; {n_cores()} are used."]
+
+
+def unused_options(
+    config_class: type[OnPolicyConfig], values: Mapping[str, Any], names: Iterable[str], *, because: tuple[str, str]
+) -> Iterable[tuple[set[str], str]]:
+    """A contradiction for each of ``names`` that was changed although another argument leaves it without effect.
+
+    Args:
+        config_class: where the defaults are.
+        values: of all arguments.
+        names: the options without effect.
+        because: (the other argument, the value of it that would use them).
+    """
+    chooser, wanted = because
+    specs = config_class.fields()
+    for name in names:
+        default = default_of(specs[name])
+        if values[name] != default:
+            yield (
+                {name, chooser},
+                f"{name}: expected its default {default!r} with {chooser}={values[chooser]!r}, which does not use it, "
+                f"got {values[name]!r} (or {chooser}={wanted})",
+            )
 
 
 def n_cores() -> int:

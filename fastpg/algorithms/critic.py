@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fastpg.algorithms.checks import Flag, Integer, Scheduled, argument
-from fastpg.algorithms.config import OnPolicyConfig
+from fastpg.algorithms.checks import Choice, Flag, Integer, Real, Scheduled, argument
+from fastpg.algorithms.config import MAX_COUNT, OnPolicyConfig, unused_options
 from fastpg.updates.critic import AdamCritic, Critic
+from fastpg.updates.damping import MarquardtDamping
+from fastpg.updates.lm_critic import LevenbergMarquardt, LMCritic
 from fastpg.updates.schedules import Schedule
 
 MAX_CRITIC_UPDATES = 65535  # the counter of the shuffling holds the epoch in 16 bits
@@ -31,13 +33,33 @@ class CriticConfig(OnPolicyConfig):
     n_critic_updates: int = argument(
         10,
         Integer(1, MAX_CRITIC_UPDATES),
-        "Passes of the value network over the samples of an iteration.",
+        "Passes of the value network over the samples of an iteration; with critic_solver='lm' steps.",
         source="sb3-contrib",
+    )
+    critic_solver: str = argument(
+        "adam",
+        Choice(("adam", "lm")),
+        "Fit of the value network: adam, by minibatches, or lm, Levenberg-Marquardt on all samples.",
+        source="sb3-contrib",
+    )
+    critic_damping: float = argument(
+        1.0,
+        Real(MarquardtDamping.minimum, MarquardtDamping.maximum),
+        "Damping that critic_solver='lm' starts with; it adapts.",
+        source="fastpg",
+    )
+    critic_cg_max_steps: int = argument(
+        10, Integer(1, MAX_COUNT), "Iterations of conjugate gradient per step of critic_solver='lm'.", source="fastpg"
     )
 
     @classmethod
     def _contradictions(cls, values: Mapping[str, Any], rejected: set[str]) -> Iterable[tuple[set[str], str]]:
         yield from super()._contradictions(values, rejected)
+        if values["critic_solver"] == "lm":
+            yield from unused_options(cls, values, ["batch_size"], because=("critic_solver", "'adam'"))
+        else:
+            options = ("critic_damping", "critic_cg_max_steps")
+            yield from unused_options(cls, values, options, because=("critic_solver", "'lm'"))
         rollout = {"n_steps", "n_envs"}
         if rollout & rejected:
             return
@@ -46,14 +68,28 @@ class CriticConfig(OnPolicyConfig):
         if n_samples == 1 and values["normalize_advantage"] is True:
             yield (
                 {*rollout, "normalize_advantage"},
-                f"n_steps: expected n_steps * n_envs >= 2 to standardise advantages, got {sizes}",
+                f"n_steps: expected n_steps * n_envs >= 2 to standardise advantages, got {sizes} (or "
+                "normalize_advantage=False)",
             )
+
+    @property
+    def value_learning_rate(self) -> Schedule:
+        """Step size of Adam for the value network."""
+        return self.learning_rate
 
     def make_critic(self) -> Critic:
         """The critic that these arguments describe."""
+        if self.critic_solver == "lm":
+            return LMCritic(
+                method=LevenbergMarquardt(
+                    n_steps=self.n_critic_updates,
+                    damping=MarquardtDamping(initial=self.critic_damping),
+                    cg_max_steps=self.critic_cg_max_steps,
+                )
+            )
         beta1, beta2 = self.policy_options.adam_betas
         return AdamCritic(
-            learning_rate=self.learning_rate,
+            learning_rate=self.value_learning_rate,
             n_epochs=self.n_critic_updates,
             batch_size=self.batch_size,
             beta1=beta1,

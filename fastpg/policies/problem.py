@@ -6,7 +6,7 @@ update, by the training loop, and owns what the kernels cache.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -110,6 +110,17 @@ class SampledPolicy:
             damping=damping,
             damping_scale=damping_scale,
             backend=self.backend,
+        )
+
+    def part(self, index: int, n_parts: int) -> SampledPolicy:
+        """The problem on every ``n_parts``-th sample from number ``index`` on; advantages stay as they are."""
+        rows = slice(index, None, n_parts)
+        return replace(
+            self,
+            observations=np.ascontiguousarray(self.observations[rows]),
+            actions=np.ascontiguousarray(self.actions[rows]),
+            old_log_probs=np.ascontiguousarray(self.old_log_probs[rows]),
+            advantages=np.ascontiguousarray(self.advantages[rows]),
         )
 
     @property

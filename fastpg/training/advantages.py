@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
+
 from fastpg.algorithms.config import OnPolicyConfig
 from fastpg.kernels.gae import gae
 from fastpg.types import Batch, Rollout
 
 
 def make_batch(rollout: Rollout, config: OnPolicyConfig) -> Batch:
-    """The valid transitions of ``rollout`` with their advantages and returns."""
+    """The valid transitions of ``rollout`` with their advantages and returns.
+
+    Without values (REINFORCE) all of them count as 0, also where an episode or the rollout is cut.
+    """
+    if not config.has_values:
+        nothing = np.zeros_like(rollout.values)
+        rollout = replace(rollout, values=nothing, next_values=nothing)
     advantages = gae(
         rollout.rewards,
         rollout.values,

@@ -23,6 +23,7 @@ ALGORITHMS = {
     "PPO": "Proximal policy optimisation with a clipped ratio (Schulman et al. 2017).",
     "NPG": "Natural policy gradient (Kakade 2001).",
     "TRPO": "Trust region policy optimisation (Schulman et al. 2015).",
+    "VPG": "Policy gradient, REINFORCE without a critic (Williams 1992; Sutton et al. 1999).",
 }
 
 

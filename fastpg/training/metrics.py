@@ -83,6 +83,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("train/cg_residual", "", "Norm of the residual of conjugate gradient, relative to the right-hand side."),
     Metric("train/n_backtracks", "", "Candidates of the line search that were rejected."),
     Metric("train/step_norm", "", "Euclidean norm of the step of the policy's parameters."),
+    Metric("train/critic_damping", "", "Damping of the value network's Levenberg-Marquardt fit, after the update."),
     Metric("train/kl_coef", "", "Coefficient of the KL penalty in this update (β)."),
     Metric("train/ratio_violation_max", "", "Largest sign(A) (ratio - 1) - ε over the samples, 0 if none is positive."),
     Metric("train/ratio_violation_mean", "", "Mean over the samples of the positive part of sign(A) (ratio - 1) - ε."),

@@ -6,9 +6,11 @@ from fastpg.algorithms.a2c import A2CConfig, a2c
 from fastpg.algorithms.npg import NPGConfig, npg
 from fastpg.algorithms.ppo import PPOConfig, ppo
 from fastpg.algorithms.trpo import TRPOConfig, trpo
+from fastpg.algorithms.vpg import VPGConfig, vpg
 from fastpg.training.model import OnPolicyModel
 from fastpg.updates.first_order import JointGradientStep
 from fastpg.updates.local_model import LocalModelUpdate
+from fastpg.updates.problem import Update
 from fastpg.updates.proximal import ProximalUpdate
 
 
@@ -74,3 +76,19 @@ class TRPO(OnPolicyModel):
     def make_update(config: TRPOConfig) -> LocalModelUpdate:
         """The update of TRPO."""
         return trpo(config)
+
+
+class VPG(OnPolicyModel):
+    """The policy gradient (Williams 1992, Sutton et al. 1999), for MLP policies on the CPU; REINFORCE without a critic.
+
+    >>> import fastpg
+    >>> model = fastpg.VPG("MlpPolicy", "CartPole-v1", n_envs=8, seed=0).learn(100_000)  # doctest: +SKIP
+    """
+
+    config_class = VPGConfig
+    config: VPGConfig
+
+    @staticmethod
+    def make_update(config: VPGConfig) -> Update:
+        """The update of VPG."""
+        return vpg(config)

@@ -30,11 +30,13 @@ class CriticReport:
         value_loss: mean squared error, mean over all minibatches, before their steps; None without a critic.
         n_optimizer_steps: steps taken.
         learning_rate: step size used; None where there is none.
+        critic_damping: lambda for the next update, where the fit is damped.
     """
 
     value_loss: float | None = None
     n_optimizer_steps: int = 0
     learning_rate: float | None = None
+    critic_damping: float | None = None
 
 
 class Critic(Protocol):

@@ -60,7 +60,7 @@ class Ray:
 
     def predicted(self, length: float) -> float:
         """The improvement of the surrogate that the model predicts at ``length`` times x."""
-        return length * self.slope + 0.5 * length**2 * self.model_curvature
+        return length * self.slope + 0.5 * length * length * self.model_curvature
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -261,6 +261,7 @@ class LocalModelUpdate:
             n_optimizer_steps=fitted.n_optimizer_steps,
             learning_rate=fitted.learning_rate,
             value_loss=fitted.value_loss,
+            critic_damping=fitted.critic_damping,
             entropy_loss=-(move.before.entropy if evaluation is None else evaluation.entropy),
             gradient_norm=move.gradient_norm,
             approx_kl=0.0 if evaluation is None else evaluation.approx_kl,

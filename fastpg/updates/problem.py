@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, Protocol
 
-from fastpg.kernels.layout import ActorCriticLayout
+from fastpg.kernels.layout import ActorCriticLayout, PolicyLayout
 from fastpg.types import Array, Batch
 from fastpg.updates.report import UpdateReport
 from fastpg.updates.state import OptimizerState
@@ -114,6 +114,13 @@ class PolicyProblem(Protocol):
     @property
     def kl_terms(self) -> int:
         """Independent divergences that add up to that of a sample: D for Gaussian and Bernoulli actions, else 1."""
+
+    @property
+    def layout(self) -> PolicyLayout:
+        """Network and head."""
+
+    def part(self, index: int, n_parts: int) -> PolicyProblem:
+        """The problem on every ``n_parts``-th sample from number ``index`` on; advantages stay as they are."""
 
     def surrogate_gradient(self, params: Array | None = None) -> tuple[Array, Value]:
         """The gradient of L (the direction of ascent) and L, at ``params``."""
