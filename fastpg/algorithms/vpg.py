@@ -137,16 +137,16 @@ def _step_contradictions(values: Mapping[str, Any]) -> Iterable[tuple[set[str], 
 
 def vpg(config: VPGConfig) -> Update:
     """VPG as a composition."""
-    is_norm = config.step_rule == "norm" and config.radius is not None
+    radius = config.radius if config.step_rule == "norm" else None
     update = LocalModelUpdate(
         surrogate=Ratio(normalize_advantage=config.normalize_advantage, ent_coef=config.ent_coef),
         proximity=KLOldNew(),
         direction=_direction(config),
-        radius=NormStep(config.radius) if is_norm else FixedStep(1.0),
+        radius=FixedStep(1.0) if radius is None else NormStep(radius),
         acceptance=AcceptFinite(),
         critic=config.make_critic(),
     )
-    return update if is_norm else ScheduledUpdate(update=update, learning_rate=config.learning_rate)
+    return update if radius is not None else ScheduledUpdate(update=update, learning_rate=config.learning_rate)
 
 
 def _direction(config: VPGConfig) -> Direction:
