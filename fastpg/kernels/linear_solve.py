@@ -24,8 +24,10 @@ Array = NDArray[Any]
 #: Iterations between two residuals computed as b - A x in place of the recursion, which drifts away from it. Source:
 #: the default ``stabilise_every`` of lineax' CG; Shewchuk (1994), appendix B2, has 50 for matrices of any size.
 REFRESH_INTERVAL = 10
-#: Iterations without a new smallest residual after which rounding is taken to have stopped the progress. The residual
-#: of CG is not monotone (only the error is), so a single rise says nothing.
+#: Iterations without a better iterate after which rounding is taken to have stopped the progress. The value of the
+#: quadratic model x'Ax/2 - b'x, which CG minimises, falls with every iteration; the norm of the residual may rise for
+#: long where A is ill-conditioned. So an iterate is better where its model value is lower, or equal to rounding with a
+#: smaller residual.
 STAGNATION_PATIENCE = 20
 
 
@@ -36,8 +38,7 @@ class CGStatus(enum.Enum):
         CONVERGED: the residual is within the tolerance.
         MAX_ITERATIONS: the iterations are used up; the usual end where ``max_iterations`` truncates on purpose.
         BREAKDOWN: p'Ap is not above rounding, or something is not finite; the iterate before that is returned.
-        STAGNATION: no smaller residual for ``STAGNATION_PATIENCE`` iterations; the iterate with the smallest is
-            returned.
+        STAGNATION: no better iterate for ``STAGNATION_PATIENCE`` iterations; the best one is returned.
         ZERO_RHS: the right-hand side is 0, and so is the solution.
     """
 
@@ -185,7 +186,8 @@ class _State:
     def __init__(self, rhs: Array, rhs_norm: float, x: Array, r: Array, threshold: float) -> None:
         self.rhs, self.rhs_norm, self.threshold = rhs, rhs_norm, threshold
         self.x, self.r, self.rr = x, r, dot(r, r)
-        self.best_x, self.best_r, self.best_rr = x.copy(), r.copy(), self.rr
+        self.best_x, self.best_r, self.best_rr, self.best_model = x.copy(), r.copy(), self.rr, self.model()
+        self.rounding = float(np.finfo(rhs.dtype).eps)
         self.iterations = self.best_iteration = 0
 
     def first_status(self) -> CGStatus | None:
@@ -197,13 +199,19 @@ class _State:
 
     def status(self) -> CGStatus | None:
         """After an iteration; keeps the best iterate."""
-        if self.rr < self.best_rr:
-            self.best_x[:], self.best_r[:], self.best_rr = self.x, self.r, self.rr
+        model = self.model()
+        margin = self.rounding * abs(self.best_model)
+        if model < self.best_model - margin or (model <= self.best_model + margin and self.rr < self.best_rr):
+            self.best_x[:], self.best_r[:], self.best_rr, self.best_model = self.x, self.r, self.rr, model
             self.best_iteration = self.iterations
         if math.sqrt(self.rr) <= self.threshold:
             return CGStatus.CONVERGED
         is_stuck = self.iterations - self.best_iteration >= STAGNATION_PATIENCE
         return CGStatus.STAGNATION if is_stuck else None
+
+    def model(self) -> float:
+        """x'Ax/2 - b'x, by A x = b - r."""
+        return -(dot(self.x, self.rhs) + dot(self.x, self.r)) / 2
 
     def restore_best(self) -> None:
         self.x, self.r, self.rr = self.best_x, self.best_r, self.best_rr

@@ -87,7 +87,7 @@ private:
         }
         copy(r_.data(), n_, p_.data());
         rr_ = dot(r_.data(), r_.data(), n_);
-        keep_best();
+        keep_best(model(rhs));
         if (rhs_norm_ == 0) {
             end(CgStatus::kZeroRhs);
         } else if (!(rr_ < __builtin_inf())) {
@@ -121,20 +121,21 @@ private:
             end(CgStatus::kBreakdown);
             return false;
         }
-        take(rr);
+        take(rhs, rr);
         return true;
     }
 
     // The step becomes the iterate, and p the next direction.
-    void take(double rr) {
+    void take(const T* rhs, double rr) {
         copy(next_x_.data(), n_, x_.data());
         copy(next_r_.data(), n_, r_.data());
         const T beta = static_cast<T>(rr / rr_);
         for (Index i = 0; i < n_; ++i) p_.data()[i] = r_.data()[i] + beta * p_.data()[i];
         rr_ = rr;
         ++iterations_;
-        if (rr < best_rr_) {
-            keep_best();
+        const double value = model(rhs), margin = kRounding * __builtin_fabs(best_model_);
+        if (value < best_model_ - margin || (value <= best_model_ + margin && rr < best_rr_)) {
+            keep_best(value);
             best_iteration_ = iterations_;
         }
         if (__builtin_sqrt(rr) <= threshold_) {
@@ -144,7 +145,13 @@ private:
         }
     }
 
-    void keep_best() {
+    // x'Ax / 2 - b'x, by A x = b - r.
+    double model(const T* rhs) const {
+        return -(dot(x_.data(), rhs, n_) + dot(x_.data(), r_.data(), n_)) / 2;
+    }
+
+    void keep_best(double value) {
+        best_model_ = value;
         copy(x_.data(), n_, best_x_.data());
         copy(r_.data(), n_, best_r_.data());
         best_rr_ = rr_;
@@ -160,7 +167,7 @@ private:
 
     Index n_;
     Buffer<T> x_, r_, p_, ap_, next_x_, next_r_, best_x_, best_r_;
-    double rhs_norm_ = 0, threshold_ = 0, rr_ = 0, best_rr_ = 0;
+    double rhs_norm_ = 0, threshold_ = 0, rr_ = 0, best_rr_ = 0, best_model_ = 0;
     Index iterations_ = 0, best_iteration_ = 0;
     CgStatus status_ = CgStatus::kMaxIterations;
     bool is_running_ = false;

@@ -53,7 +53,7 @@ class Fisher(ComposedSolve):
         self._layout = layout.policy
         network, log_std = layout.split(params.copy())
         self._layers = layout.policy.views(network)
-        self._y = activations(network, observations, layout.policy)
+        self._y = activations(network, observations.copy(), layout.policy)
         self._log_std_fisher = 2 if actions is None and len(observations) else 0
         head = distribution(layout.head)
         if actions is None:
