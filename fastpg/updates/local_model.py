@@ -238,11 +238,15 @@ class LocalModelUpdate:
         )
 
     def _adapted(self, move: Move) -> Move:
-        """``move`` with what direction and radius learn from it; no step taken counts as one that gained nothing."""
+        """``move`` with what direction and radius learn from it.
+
+        A bad model is one that led to no step, or that predicted no gain for the step that was taken.
+        """
         if move.ray is None:
             return move
-        predicted = move.predicted if move.is_accepted and move.predicted is not None else 1.0
-        actual = move.actual if move.is_accepted and move.actual is not None else math.nan
+        predicted, actual = 1.0, math.nan
+        if move.is_accepted and move.predicted is not None and move.actual is not None and move.predicted > 0.0:
+            predicted, actual = move.predicted, move.actual
         is_full = move.search is not None and move.is_accepted and move.search.fraction == 1.0
         learnt = {
             **self.direction.adapted(move.ray, actual=actual, predicted=predicted),

@@ -14,7 +14,7 @@ class UpdateStatus(Enum):
     KL_STOP = "stopped before the last epoch because approx_kl exceeded 1.5 * target_kl"
     IMPROVED = "a step was accepted"
     ZERO_GRADIENT = "the gradient is zero: no step was taken"
-    CG_BREAKDOWN = "conjugate gradient met a direction without positive curvature before it had made any progress"
+    CG_BREAKDOWN = "the linear solver found no ascent direction of positive curvature: no step was taken"
     TAKEN_BACK = "the last step had lowered the return: the parameters of before are back, and these samples unused"
     NO_ACCEPTABLE_STEP = "no candidate of the line search was acceptable: the parameters stay as they were"
 

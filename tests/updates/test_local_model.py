@@ -317,6 +317,17 @@ def test_quadratic_prediction() -> None:
     assert found.predicted == pytest.approx(0.5 * problem.gradient @ step(update, problem))
 
 
+def test_a_model_that_predicts_a_loss_is_a_bad_one() -> None:
+    """Three times the maximiser of the quadratic model is below its start, whatever the surrogate says."""
+    problem = random_problem(0)
+    direction = replace(EXACT, is_quadratic=True, damping=MarquardtDamping(initial=1e-6))
+    found = move(make_update(direction=direction, radius=FixedStep(3.0)), problem)
+    assert found.predicted is not None
+    assert found.actual is not None
+    assert found.predicted < 0.0 < found.actual
+    assert found.scalars["damping"] == pytest.approx(1.5e-6)
+
+
 # --- conjugate gradient: start, iterates ----------------------------------------------------------------------------
 
 
