@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from fastpg.algorithms.checks import Choice, Flag, Integer, Real, Scheduled, argument
 from fastpg.algorithms.config import MAX_COUNT, OnPolicyConfig, unused_options
@@ -52,11 +52,14 @@ class CriticConfig(OnPolicyConfig):
         10, Integer(1, MAX_COUNT), "Iterations of conjugate gradient per step of critic_solver='lm'.", source="fastpg"
     )
 
+    #: the argument that is the step size of the value network
+    value_rate: ClassVar[str] = "learning_rate"
+
     @classmethod
     def _contradictions(cls, values: Mapping[str, Any], rejected: set[str]) -> Iterable[tuple[set[str], str]]:
         yield from super()._contradictions(values, rejected)
         if values["critic_solver"] == "lm":
-            yield from unused_options(cls, values, ["batch_size"], because=("critic_solver", "'adam'"))
+            yield from unused_options(cls, values, ["batch_size", cls.value_rate], because=("critic_solver", "'adam'"))
         else:
             options = ("critic_damping", "critic_cg_max_steps")
             yield from unused_options(cls, values, options, because=("critic_solver", "'lm'"))
@@ -72,11 +75,6 @@ class CriticConfig(OnPolicyConfig):
                 "normalize_advantage=False)",
             )
 
-    @property
-    def value_learning_rate(self) -> Schedule:
-        """Step size of Adam for the value network."""
-        return self.learning_rate
-
     def make_critic(self) -> Critic:
         """The critic that these arguments describe."""
         if self.critic_solver == "lm":
@@ -89,7 +87,7 @@ class CriticConfig(OnPolicyConfig):
             )
         beta1, beta2 = self.policy_options.adam_betas
         return AdamCritic(
-            learning_rate=self.value_learning_rate,
+            learning_rate=getattr(self, self.value_rate),
             n_epochs=self.n_critic_updates,
             batch_size=self.batch_size,
             beta1=beta1,

@@ -72,6 +72,7 @@ class VPGConfig(TongaConfig, CriticConfig):
     ent_coef: float = argument(0.0, Real(), "Weight of the entropy in the surrogate.", source=_FASTPG)
 
     algorithm: ClassVar[str] = "VPG"
+    value_rate: ClassVar[str] = "critic_learning_rate"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "reinforce": {"use_critic": False},
         "normalized": {"optimizer": "sgd", "step_rule": "norm", "radius": 0.1},
@@ -98,19 +99,12 @@ class VPGConfig(TongaConfig, CriticConfig):
             yield from unused_options(cls, values, ["learning_rate"], because=("step_rule", "'plain'"))
         if values["use_critic"] is False:
             yield from unused_options(cls, values, _OF_THE_CRITIC, because=("use_critic", "True"))
-        if values["critic_solver"] == "lm":
-            yield from unused_options(cls, values, ["critic_learning_rate"], because=("critic_solver", "'adam'"))
         if values["use_critic"] is False and values["gae_lambda"] != 1.0:
             yield (
                 {"gae_lambda", "use_critic"},
                 f"gae_lambda: expected 1 with use_critic=False, whose advantages are returns, got "
                 f"{values['gae_lambda']!r} (or use_critic=True)",
             )
-
-    @property
-    def value_learning_rate(self) -> Schedule:
-        """The value network's own."""
-        return self.critic_learning_rate
 
     def make_critic(self) -> Critic:
         """None without a critic."""

@@ -78,6 +78,16 @@ def test_contradiction_names_both_arguments(arguments: dict[str, Any], names: se
     assert "an argument is wrong" in text
 
 
+@pytest.mark.parametrize("model_class", [fastpg.NPG, fastpg.TRPO])
+def test_critics_of_other_algorithms(model_class: Any) -> None:
+    """Where ``learning_rate`` is the value network's, Levenberg-Marquardt has no use for it."""
+    with pytest.raises(ConfigError, match=r"learning_rate: expected its default .* with critic_solver='lm'"):
+        model_class("MlpPolicy", MatchingProbe, critic_solver="lm", learning_rate=0.5)
+    model = model_class("MlpPolicy", [MatchingProbe] * 2, **SETTINGS, critic_solver="lm").learn(512)
+    assert model.optimizer_state.scalars["critic_damping"] < 1.0
+    assert model.optimizer_state.step == 0  # no step of Adam
+
+
 def test_lambda_follows_the_critic_unless_it_is_given() -> None:
     assert VPGConfig().gae_lambda == GAE_LAMBDA
     assert VPGConfig(use_critic=False).gae_lambda == 1.0
