@@ -193,9 +193,10 @@ def test_one_sample() -> None:
 
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("damping", [0.0, 1e-8])
-def test_singular_fisher_matrix(head: str, damping: float) -> None:
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_singular_fisher_matrix(head: str, damping: float, dtype: Any) -> None:
     """Dead inputs, duplicate features and fewer samples than parameters."""
-    problem, state = make_problem(head, n_samples=5)
+    problem, state = make_problem(head, n_samples=5, dtype=dtype)
     observations = problem.batch.observations.copy()
     observations[:, 0] = 0.0
     observations[:, 2] = observations[:, 1]
