@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from fastpg import callbacks
     from fastpg.training.evaluation import evaluate
     from fastpg.training.loading import load
-    from fastpg.training.models import A2C, NPG, PPO, TRPO, VPG
+    from fastpg.training.models import A2C, MDPO, NPG, PPO, TRPO, VPG
     from fastpg.updates.schedules import LinearSchedule
 
 __all__ = [
     "A2C",
+    "MDPO",
     "NPG",
     "PPO",
     "TRPO",
@@ -51,6 +52,7 @@ __all__ = [
 _MODULES = {
     "A2C": "fastpg.training.models",
     "NPG": "fastpg.training.models",
+    "MDPO": "fastpg.training.models",
     "PPO": "fastpg.training.models",
     "TRPO": "fastpg.training.models",
     "VPG": "fastpg.training.models",

@@ -4,6 +4,7 @@
 #include "fastpg/adam.hpp"
 #include "fastpg/fma_peak.hpp"
 #include "fastpg/gae.hpp"
+#include "fastpg/kl_gradient.hpp"
 #include "fastpg/mlp.hpp"
 #include "fastpg/philox.hpp"
 #include "fastpg/ppo_update.hpp"
@@ -42,6 +43,7 @@ constexpr KernelTable<T> make_table() {
     table.adam_step = adam_step<T>;
     table.update_moments = update_moments<T>;
     table.normalize = normalize<T>;
+    table.kl_gradient = kl_gradient<T>;
     table.ppo_update = ppo_update<T>;
     table.actor_create = actor_create<T>;
     table.actor_set_parameters = actor_set_parameters<T>;

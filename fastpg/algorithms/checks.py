@@ -100,12 +100,22 @@ class Real:
         return kind
 
 
+@dataclass(eq=False, repr=False)
 class Scheduled:
-    """A number > 0, text such as ``lin_1e-3``, or a function of the remaining progress that starts with a number."""
+    """A number > 0, text such as ``lin_1e-3``, or a function of the remaining progress that starts with a number.
 
-    def __call__(self, value: Any) -> Schedule:
+    Attributes:
+        words: texts that are accepted as they are.
+    """
+
+    words: tuple[str, ...] = ()
+
+    def __call__(self, value: Any) -> Schedule | str:
         """Check ``value``; a function is evaluated at progress 1."""
-        expected = "a finite number > 0, 'lin_START', or a function of the remaining progress (1 to 0)"
+        others = "".join(f"{word!r}, " for word in self.words)
+        expected = f"a finite number > 0, {others}'lin_START', or a function of the remaining progress (1 to 0)"
+        if isinstance(value, str) and value in self.words:
+            return value
         if isinstance(value, str):
             try:
                 value = parse_schedule(value)

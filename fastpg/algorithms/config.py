@@ -218,6 +218,11 @@ class OnPolicyConfig:
         """Whether advantages are taken against the value network."""
         return True
 
+    @property
+    def entropy_reward(self) -> float:
+        """Reward per nat of -log pi(a|s) that is added to every reward; 0 for most algorithms."""
+        return 0.0
+
     @classmethod
     def _problems(cls, values: dict[str, Any]) -> list[str]:
         """Rejected arguments, one line each; accepted ones become canonical in ``values``."""

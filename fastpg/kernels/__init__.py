@@ -14,6 +14,7 @@ from fastpg.kernels.fisher import Fisher, bind_fisher, fisher_factors
 from fastpg.kernels.gae import gae
 from fastpg.kernels.gradient_norm import clip_global_norm
 from fastpg.kernels.heads import entropy, kl_old_new, log_prob, mode, sample
+from fastpg.kernels.kl_gradient import kl_gradient
 from fastpg.kernels.layout import ActorCriticLayout, HeadLayout, MLPLayout, PolicyLayout
 from fastpg.kernels.linear_solve import CGSolution, CGStatus, conjugate_gradient
 from fastpg.kernels.mlp import mlp_backward, mlp_forward
@@ -63,6 +64,7 @@ __all__ = [
     "entropy",
     "fisher_factors",
     "gae",
+    "kl_gradient",
     "kl_old_new",
     "log_prob",
     "mlp_backward",

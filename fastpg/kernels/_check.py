@@ -129,6 +129,12 @@ def check_integer(where: str, value: int, low: int, high: int) -> int:
     return int(value)
 
 
+def check_choice(where: str, value: str, choices: tuple[str, ...]) -> None:
+    """Raise where ``value`` is not one of ``choices``."""
+    if value not in choices:
+        raise ValueError(f"{where}: expected one of {', '.join(map(repr, choices))}, got {value!r}.")
+
+
 def check_threads(kernel: str, n_threads: int) -> int:
     """``n_threads`` as an int >= 1."""
     return check_integer(f"{kernel}: n_threads", n_threads, 1, 4096)

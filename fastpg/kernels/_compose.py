@@ -52,10 +52,13 @@ def composed_ppo_update(
     adam_step: int,
     seed: int,
     update_index: int,
+    first_epoch: int,
+    old_params: Array | None,
     out: tuple[Array, Array, Array],
     stats: Array,
 ) -> None:
     """See ``fastpg.kernels.ppo_update.ppo_update``; ``samples`` are its six arrays of B rows."""
+    old_inputs, old_log_std = _old_policy(kernels, loss_arguments["layout"], old_params, samples[0])
     for new, old in zip(out, state, strict=True):
         new[:] = old
     params = out[0]
@@ -64,15 +67,21 @@ def composed_ppo_update(
     n_samples = len(samples[0])
     order = np.empty(n_samples, np.int64)
     record = _Record()
-    for epoch in range(n_epochs):
+    for epoch in range(first_epoch, first_epoch + n_epochs):
         kernels.philox.permutation(seed, STREAM_SHUFFLE, (update_index << 16) | epoch, out=order)
         record.begin_epoch()
         for first, end in minibatch_bounds(n_samples, batch_size):
             rows = order[first:end]
             minibatch = (np.take(array, rows, axis=0) for array in samples)
-            loss_stats = np.zeros(6)
+            loss_stats = np.zeros(7)
             kernels.clipped_loss.clipped_loss_gradient(
-                params, *minibatch, out=gradient, stats=loss_stats, **loss_arguments
+                params,
+                *minibatch,
+                old_head_inputs=None if old_inputs is None else np.take(old_inputs, rows, axis=0),
+                old_log_std=old_log_std,
+                out=gradient,
+                stats=loss_stats,
+                **loss_arguments,
             )
             record.add_loss(loss_stats)
             if target_kl is not None and record.last_kl > KL_STOP_FACTOR * target_kl:
@@ -85,6 +94,18 @@ def composed_ppo_update(
         if record.stopped:
             break
     record.write(stats)
+
+
+def _old_policy(
+    kernels: Kernels, layout: ActorCriticLayout, params: Array | None, observations: Array
+) -> tuple[Array | None, Array | None]:
+    """Head inputs (B, K) and log standard deviations of the policy that a KL penalty is relative to."""
+    if params is None:
+        return None, None
+    policy, log_std, _ = layout.split(params)
+    head_inputs = np.empty((len(observations), layout.head.n_inputs), params.dtype)
+    kernels.mlp.mlp_forward(policy, observations, layout=layout.policy, out=head_inputs, n_threads=1)
+    return head_inputs, log_std
 
 
 class _Record:
@@ -108,7 +129,7 @@ class _Record:
     def write(self, stats: Array) -> None:
         """Into the ten places of ``PPOUpdateStats``."""
         losses = np.array(self.losses)
-        _, policy_gradient_loss, value_loss, entropy_loss, _, clip_fraction = losses.mean(axis=0)
+        _, policy_gradient_loss, value_loss, entropy_loss, _, clip_fraction, _ = losses.mean(axis=0)
         stats[:] = (
             policy_gradient_loss,
             value_loss,

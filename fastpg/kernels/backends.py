@@ -40,6 +40,7 @@ FAMILIES: dict[str, tuple[str, ...]] = {
     "mlp": ("mlp_forward", "mlp_backward"),
     "heads": ("log_prob", "entropy", "kl_old_new", "sample", "mode"),
     "clipped_loss": ("clipped_loss_gradient",),
+    "kl_gradient": ("kl_gradient",),
     "gradient_norm": ("clip_global_norm",),
     "adam": ("adam_step",),
     "running_moments": ("update_moments", "normalize"),

@@ -24,6 +24,8 @@ STREAM_ACTION = 1
 STREAM_SHUFFLE = 2
 #: Sampling of actions in ``predict``; step = calls so far.
 STREAM_PREDICT = 4
+#: Samples that an update does not train on; step = update.
+STREAM_HOLD_OUT = 5
 
 _MAX_SEED = 2**64 - 1
 _MAX_STREAM = 2**8 - 1

@@ -10,7 +10,15 @@ from numpy.typing import NDArray
 
 from fastpg.kernels import _check, backends
 from fastpg.kernels.adam import check_decay
-from fastpg.kernels.clipped_loss import LossSample, checked_sample, optional_range
+from fastpg.kernels.clipped_loss import (
+    KLDirection,
+    LossSample,
+    Surrogate,
+    checked_penalty,
+    checked_sample,
+    checked_terms,
+    optional_range,
+)
 from fastpg.kernels.layout import ActorCriticLayout
 
 Array = NDArray[Any]
@@ -78,6 +86,13 @@ def ppo_update(
     ent_coef: float,
     max_grad_norm: float,
     normalize_advantage: bool,
+    surrogate: Surrogate = "clip",
+    constraint_coef: float = 0.0,
+    dual_clip: float | None = None,
+    tsallis_q: float | None = None,
+    kl_coef: float = 0.0,
+    kl_direction: KLDirection = "old_new",
+    old_params: Array | None = None,
     target_kl: float | None = None,
     learning_rate: float,
     beta1: float = 0.9,
@@ -86,16 +101,18 @@ def ppo_update(
     adam_step: int,
     seed: int,
     update_index: int,
+    first_epoch: int = 0,
     out: tuple[Array, Array, Array] | None = None,
     n_threads: int = 1,
     backend: str | None = None,
 ) -> PPOUpdateResult:
     """Run ``n_epochs`` over the B samples in shuffled minibatches.
 
-    Per epoch e the samples are permuted by ``philox.permutation`` with (seed, STREAM_SHUFFLE, update_index * 2^16 + e);
-    minibatch j takes the permuted rows from j * batch_size on. The last, shorter one is used as well, unless it has a
-    single row: that joins the minibatch before it. Per minibatch: ``clipped_loss_gradient``; if ``target_kl`` is given
-    and approx_kl > 1.5 target_kl the update ends here, before the step; ``clip_global_norm``; ``adam_step``.
+    Per epoch e = first_epoch, first_epoch + 1, ... the samples are permuted by ``philox.permutation`` with (seed,
+    STREAM_SHUFFLE, update_index * 2^16 + e), so that calls of one epoch each add up to one call; minibatch j takes the
+    permuted rows from j * batch_size on. The last, shorter one is used as well, unless it has a single row: that joins
+    the minibatch before it. Per minibatch: ``clipped_loss_gradient``; if ``target_kl`` is given and approx_kl > 1.5
+    target_kl the update ends here, before the step; ``clip_global_norm``; ``adam_step``.
 
     Args:
         params: (P,) float32 or float64; unchanged, as are all inputs.
@@ -116,6 +133,13 @@ def ppo_update(
         ent_coef: finite.
         max_grad_norm: > 0, infinity for no clipping.
         normalize_advantage: per minibatch.
+        surrogate: as in ``clipped_loss_gradient``, like the next five.
+        constraint_coef: >= 0, finite.
+        dual_clip: > 1, or None.
+        tsallis_q: > 0 and not 1, with ``surrogate="tsallis"``.
+        kl_coef: >= 0, finite; the penalty is relative to the policy of ``old_params``.
+        kl_direction: ``old_new`` or ``new_old``.
+        old_params: (P,), same dtype; None for ``params``. Used only with ``kl_coef`` > 0.
         target_kl: > 0, nats; None for no early stop.
         learning_rate: >= 0, finite.
         beta1: in [0, 1).
@@ -124,6 +148,7 @@ def ppo_update(
         adam_step: optimiser steps taken before this update, >= 0.
         seed: 0 <= seed < 2^64.
         update_index: number of this update, 0 <= update_index < 2^40.
+        first_epoch: number of the first epoch, >= 0; first_epoch + n_epochs < 2^16.
         out: three arrays (P,), same dtype, for parameters and moments, or None to allocate; they must not overlap an
             input, so that an interrupted update leaves the inputs whole.
         n_threads: threads to use, >= 1; the result does not depend on it.
@@ -145,14 +170,16 @@ def ppo_update(
     sample = LossSample(observations, actions, old_log_probs, advantages, returns, old_values)
     sample = checked_sample("ppo_update", sample, layout, dtype)
     _check.check_integer("ppo_update: number of samples", len(sample.observations), 1, _MAX_SAMPLES)
-    new = _outputs(out, dtype, shape, [*state, *sample])
+    given = state[0] if old_params is None else _check.array_of("ppo_update: old_params", old_params, dtype, shape)
+    new = _outputs(out, dtype, shape, [*state, *sample, given])
+    n_epochs = _check.check_integer("ppo_update: n_epochs", n_epochs, 1, _MAX_EPOCHS)
     taken = _check.check_integer("ppo_update: adam_step", adam_step, 0, 2**62)
     stats = np.zeros(10)
     backends.resolve("ppo_update", backend).ppo_update(
         *state,
         *sample,
         layout=layout,
-        n_epochs=_check.check_integer("ppo_update: n_epochs", n_epochs, 1, _MAX_EPOCHS),
+        n_epochs=n_epochs,
         batch_size=_check.check_integer("ppo_update: batch_size", batch_size, 1, 2**62),
         clip_range=_check.check_real("ppo_update: clip_range", clip_range, 0.0),
         clip_range_vf=optional_range("ppo_update: clip_range_vf", clip_range_vf),
@@ -160,6 +187,9 @@ def ppo_update(
         ent_coef=_check.check_finite("ppo_update: ent_coef", ent_coef),
         max_grad_norm=_check.check_positive("ppo_update: max_grad_norm", max_grad_norm),
         normalize_advantage=bool(normalize_advantage),
+        **checked_terms("ppo_update", surrogate, constraint_coef, dual_clip, tsallis_q, clip_range),
+        **checked_penalty("ppo_update", kl_coef, kl_direction),
+        old_params=given if kl_coef else None,
         target_kl=None if target_kl is None else _check.check_positive("ppo_update: target_kl", target_kl),
         learning_rate=_check.check_non_negative("ppo_update: learning_rate", learning_rate),
         beta1=check_decay("ppo_update: beta1", beta1),
@@ -168,6 +198,7 @@ def ppo_update(
         adam_step=taken,
         seed=_check.check_integer("ppo_update: seed", seed, 0, 2**64 - 1),
         update_index=_check.check_integer("ppo_update: update_index", update_index, 0, _MAX_UPDATES),
+        first_epoch=_check.check_integer("ppo_update: first_epoch", first_epoch, 0, _MAX_EPOCHS - n_epochs),
         out=new,
         stats=stats,
         n_threads=_check.check_threads("ppo_update", n_threads),

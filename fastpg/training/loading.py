@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 #: Algorithm, which is also the name of its class in ``fastpg.training.models`` -> what it is, in one line.
 ALGORITHMS = {
     "A2C": "Advantage actor-critic, the synchronous form of A3C (Mnih et al. 2016).",
+    "MDPO": "Mirror descent policy optimisation, on-policy (Tomar et al. 2020).",
     "PPO": "Proximal policy optimisation with a clipped ratio (Schulman et al. 2017).",
     "NPG": "Natural policy gradient (Kakade 2001).",
     "TRPO": "Trust region policy optimisation (Schulman et al. 2015).",

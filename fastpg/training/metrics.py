@@ -88,6 +88,11 @@ METRICS: tuple[Metric, ...] = (
     Metric("train/ratio_violation_max", "", "Largest sign(A) (ratio - 1) - ε over the samples, 0 if none is positive."),
     Metric("train/ratio_violation_mean", "", "Mean over the samples of the positive part of sign(A) (ratio - 1) - ε."),
     Metric("train/ratio_violation_frac", "", "Fraction of the samples with sign(A) (ratio - 1) > ε."),
+    Metric(
+        "train/gradient_step",
+        "",
+        "Learning rate × gradient norm: one plain gradient step exceeds the clip range by at most its order.",
+    ),
     Metric("train/n_zero_gradients", "updates", "Updates skipped so far because the gradient was zero."),
     Metric("train/n_cg_breakdowns", "updates", "Updates so far in which conjugate gradient broke down."),
     Metric("train/n_line_search_failures", "updates", "Updates so far in which no step was acceptable."),

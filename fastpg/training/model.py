@@ -59,7 +59,8 @@ class OnPolicyModel:
     _state: TrainingState
 
     def __init_subclass__(cls) -> None:
-        describe_constructor(cls, cls.config_class)
+        if hasattr(cls, "config_class"):
+            describe_constructor(cls, cls.config_class)
 
     @staticmethod
     def make_update(config: Any) -> Update:
@@ -174,11 +175,13 @@ class OnPolicyModel:
         self._run_logger = self._start_logger(tb_log_name, is_new=reset_num_timesteps)
         try:
             self._is_learning = True
+            self._follow_state()
             self._start(goal, collector, is_new=reset_num_timesteps)
             hooks.init_callback(self)
             train(self, hooks, log_interval=log_interval)
         finally:
             self._is_learning = False
+            self._follow_state()
             self._run_logger.close()
             self._run_logger = Logger()
         return self
@@ -250,10 +253,14 @@ class OnPolicyModel:
 
     def _follow_state(self) -> None:
         """Bring the policy and the normaliser of ``predict`` to the state."""
-        self.policy.set_params(self._state.optimizer.params)
+        self.policy.set_params(self._acting_params())
         if self._agent.normalizer is not None:
             self._agent.normalizer.restore(self._state.normalizer)
         self.n_rollout_steps = 0
+
+    def _acting_params(self) -> Array:
+        """The parameters (P,) that the policy acts with."""
+        return self._state.optimizer.params
 
     # --- acting -----------------------------------------------------------------------------------------------------
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from fastpg.algorithms.a2c import A2CConfig, a2c
+from fastpg.algorithms.mdpo import MDPOConfig, mdpo
 from fastpg.algorithms.npg import NPGConfig, npg
 from fastpg.algorithms.ppo import PPOConfig, ppo
 from fastpg.algorithms.trpo import TRPOConfig, trpo
 from fastpg.algorithms.vpg import VPGConfig, vpg
+from fastpg.training.best_policy import BestPolicyModel
 from fastpg.training.model import OnPolicyModel
 from fastpg.updates.first_order import JointGradientStep
 from fastpg.updates.local_model import LocalModelUpdate
@@ -92,3 +94,19 @@ class VPG(OnPolicyModel):
     def make_update(config: VPGConfig) -> Update:
         """The update of VPG."""
         return vpg(config)
+
+
+class MDPO(BestPolicyModel):
+    """Mirror descent policy optimisation, on-policy (Tomar et al. 2020), for MLP policies on the CPU.
+
+    >>> import fastpg
+    >>> model = fastpg.MDPO("MlpPolicy", "CartPole-v1", n_envs=8, seed=0).learn(100_000)  # doctest: +SKIP
+    """
+
+    config_class = MDPOConfig
+    config: MDPOConfig
+
+    @staticmethod
+    def make_update(config: MDPOConfig) -> ProximalUpdate:
+        """The update of MDPO."""
+        return mdpo(config)

@@ -1,41 +1,68 @@
 """Proximal updates: climb a penalised surrogate by several epochs of minibatch steps from theta_old.
 
-    theta_new ~ argmax  surrogate(theta) - penalty(theta)        by ``inner_loop``, cut short by ``stop``
+    theta_new ~ argmax  surrogate(theta) - penalty(theta) - proximity(theta, theta_old)
+                subject to  constraint(theta)                    by ``inner_loop``, cut short by ``stop``
 
 PPO with a clipped ratio is (Schulman et al. 2017, "Proximal Policy Optimization Algorithms", equations 7 and 9)
 
     surrogate = mean(min(r A, clip(r, 1 - eps, 1 + eps) A)),     r = pi(a|s) / pi_old(a|s)
     penalty   = c1 * mean((V(s) - R)^2) - c2 * mean(entropy)
 
-The proximity to the old policy sits in the clipping here. The whole update is one kernel call.
+The closeness to the old policy sits in the clipping there, and the whole update is one kernel call. The other members
+have it in a KL divergence (``kl_penalty``, ``mirror_descent``) or in a constraint on every ratio (``constraint``).
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
-from fastpg.errors import NumericsError
-from fastpg.kernels.ppo_update import PPOUpdateResult, ppo_update
+from fastpg.kernels.clipped_loss import KLDirection, Surrogate
+from fastpg.types import Array, Batch
+from fastpg.updates.clip_range import AdaptiveClipRange, Gains, gains, rows_of
+from fastpg.updates.constraint import Constraint, Setting
+from fastpg.updates.critic import Critic, with_head
+from fastpg.updates.inner_loop import Descent, KLStop, MinibatchAdam, committed
+from fastpg.updates.kl_penalty import TargetRule
+from fastpg.updates.policy_change import PolicyChange, standardized
 from fastpg.updates.problem import SampledData
 from fastpg.updates.report import UpdateReport, UpdateStatus
 from fastpg.updates.schedules import Schedule, evaluate_schedule
 from fastpg.updates.state import OptimizerState
 
-_ADVICE = "Fix: lower learning_rate, scale the rewards (normalize=True), or lower max_grad_norm."
+#: Name of the number of the policy's optimiser steps in ``OptimizerState.scalars``, where a critic has its own.
+POLICY_STEP = "policy_step"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClippedRatio:
-    """mean(min(r A, clip(r, 1 - eps, 1 + eps) A)), equation (7).
+    """mean(min(r A, clip(r, 1 - eps, 1 + eps) A)), equation (7); or mean(r A).
 
     Attributes:
-        clip_range: eps > 0, or a schedule of it.
+        clip_range: eps > 0, infinity included, or a schedule of it, or a rule that adapts it.
         normalize_advantage: standardise A within each minibatch (ddof 1, + 1e-8; stable-baselines3).
+        is_clipped: False leaves the ratio alone; eps then only says which ratios count as clipped in the statistics.
+        dual_clip: c > 1: for A < 0 the surrogate is at least c A (Ye et al. 2020); None for none.
     """
 
-    clip_range: Schedule
+    clip_range: Schedule | AdaptiveClipRange
     normalize_advantage: bool
+    is_clipped: bool = True
+    dual_clip: float | None = None
+
+    @property
+    def kind(self) -> Surrogate:
+        """Its name in the kernel."""
+        return "clip" if self.is_clipped else "ratio"
+
+    def clip_range_now(self, old: OptimizerState, progress_remaining: float) -> float:
+        """Eps of this update."""
+        if isinstance(self.clip_range, AdaptiveClipRange):
+            return old.scalars.get("clip_range", self.clip_range.start)
+        if self.clip_range == math.inf:
+            return math.inf
+        return evaluate_schedule("clip_range", self.clip_range, progress_remaining)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,49 +80,53 @@ class ValueAndEntropy:
     ent_coef: float
     clip_range_vf: Schedule | None
 
-
-@dataclass(frozen=True, kw_only=True)
-class MinibatchAdam:
-    """``n_epochs`` passes over shuffled minibatches, one Adam step on the norm-clipped gradient of each.
-
-    Attributes:
-        learning_rate: step size, or a schedule of it.
-        n_epochs: passes over the batch.
-        batch_size: samples of a minibatch.
-        max_grad_norm: bound on the global norm of the gradient, inf for none.
-        beta1: decay of the first moment.
-        beta2: decay of the second moment.
-        epsilon: added to the root of the second moment.
-    """
-
-    learning_rate: Schedule
-    n_epochs: int
-    batch_size: int
-    max_grad_norm: float
-    beta1: float
-    beta2: float
-    epsilon: float
+    def arguments(self, progress_remaining: float) -> dict[str, Any]:
+        """Arguments of the kernel in this update."""
+        clip_range_vf = self.clip_range_vf
+        if clip_range_vf is not None:
+            clip_range_vf = evaluate_schedule("clip_range_vf", clip_range_vf, progress_remaining)
+        return {"vf_coef": self.vf_coef, "ent_coef": self.ent_coef, "clip_range_vf": clip_range_vf}
 
 
-@dataclass(frozen=True, kw_only=True)
-class KLStop:
-    """End the update before the first step whose minibatch has approx_kl > 1.5 * target_kl.
+class Proximity(Protocol):
+    """A divergence from the old policy, with a coefficient that may change from update to update."""
 
-    Attributes:
-        target_kl: in nats, None to never stop.
-    """
+    @property
+    def direction(self) -> KLDirection:
+        """Which divergence ``adapted`` wants to hear of."""
 
-    target_kl: float | None
+    def arguments(
+        self, old: OptimizerState, batch: Batch, *, progress_remaining: float, update_index: int
+    ) -> dict[str, Any]:
+        """Arguments of the kernel in this update."""
+
+    def adapted(self, arguments: dict[str, Any], *, kl: float, progress_remaining: float) -> dict[str, float]:
+        """What to remember for the next update, after one with these ``arguments`` that moved by ``kl``."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProximalUpdate:
-    """``inner_loop`` on ``surrogate - penalty`` until ``stop``."""
+    """``inner_loop`` on ``surrogate - penalty - proximity`` under ``constraint`` until ``stop``.
+
+    Attributes:
+        surrogate: what is climbed.
+        penalty: value error and entropy.
+        inner_loop: how it is climbed.
+        stop: what ends it early.
+        proximity: a divergence that is subtracted, or None.
+        constraint: a bound on every ratio, which then replaces the clipping; or None.
+        learning_rate_rule: adapts the learning rate to the divergence of the last update; None for the schedule.
+        critic: fits the value network by itself after the policy's loop, which then leaves it alone; or None.
+    """
 
     surrogate: ClippedRatio
     penalty: ValueAndEntropy
     inner_loop: MinibatchAdam
     stop: KLStop
+    proximity: Proximity | None = None
+    constraint: Constraint | None = None
+    learning_rate_rule: TargetRule | None = None
+    critic: Critic | None = None
 
     def __call__(
         self,
@@ -122,70 +153,119 @@ class ProximalUpdate:
             NumericsError: a new parameter or moment is not finite.
             ConfigError: a schedule returned something else than a number >= 0.
         """
-        learning_rate = evaluate_schedule("learning_rate", self.inner_loop.learning_rate, progress_remaining)
-        clip_range = evaluate_schedule("clip_range", self.surrogate.clip_range, progress_remaining)
-        clip_range_vf = self.penalty.clip_range_vf
-        if clip_range_vf is not None:
-            clip_range_vf = evaluate_schedule("clip_range_vf", clip_range_vf, progress_remaining)
-        batch = problem.batch
-        result = ppo_update(
-            old.params,
-            old.first_moment,
-            old.second_moment,
-            batch.observations,
-            batch.actions,
-            batch.old_log_probs,
-            batch.advantages,
-            batch.returns,
-            batch.old_values,
-            layout=problem.layout,
+        moment: dict[str, Any] = {"progress_remaining": progress_remaining, "update_index": update_index}
+        arguments = self._arguments(old, problem.batch, **moment)
+        split = self._split(len(problem.batch), seed, update_index)
+        batch = problem.batch if split is None else rows_of(problem.batch, split[0])
+        descent = Descent(
+            old,
+            problem,
+            batch,
+            {**arguments, "seed": seed, "update_index": update_index, **self.inner_loop.arguments(batch)},
             n_epochs=self.inner_loop.n_epochs,
-            batch_size=self.inner_loop.batch_size,
-            clip_range=clip_range,
-            clip_range_vf=clip_range_vf,
-            vf_coef=self.penalty.vf_coef,
-            ent_coef=self.penalty.ent_coef,
-            max_grad_norm=self.inner_loop.max_grad_norm,
-            normalize_advantage=self.surrogate.normalize_advantage,
-            target_kl=self.stop.target_kl,
-            learning_rate=learning_rate,
-            beta1=self.inner_loop.beta1,
-            beta2=self.inner_loop.beta2,
-            epsilon=self.inner_loop.epsilon,
-            adam_step=old.step,
-            seed=seed,
-            update_index=update_index,
-            n_threads=problem.n_threads,
-            backend=problem.backend,
+            first_step=old.step if self.critic is None else int(old.scalars.get(POLICY_STEP, 0)),
         )
-        report = _report(result, learning_rate, clip_range, clip_range_vf)
-        return _new_state(old, result, report), report
+        setting = Setting(problem, old.params, self._advantages(problem.batch), arguments["clip_range"])
+        if self.constraint is None:
+            descent.run()
+        else:
+            self.constraint.run(descent, setting)
+        new = committed(old, descent.result, counts_steps=self.critic is None)
+        report, scalars = self._measured(
+            _report(descent, arguments),
+            setting,
+            PolicyChange(problem, old.params, new.params),
+            arguments=arguments,
+            split=split,
+            progress_remaining=progress_remaining,
+        )
+        new = new.remember(scalars) if scalars else new
+        if self.critic is None:
+            return new, report
+        start = _with_policy_of(new, old, problem.layout.actor.n_params, report.n_optimizer_steps)
+        new, about = self.critic(start, problem, seed=seed, **moment)
+        return new, replace(report, value_loss=about.value_loss, loss=report.policy_gradient_loss)
 
-
-def _new_state(old: OptimizerState, result: PPOUpdateResult, report: UpdateReport) -> OptimizerState:
-    """The state after the update; NumericsError unless it and the losses are finite."""
-    new = replace(
-        old,
-        params=result.params,
-        first_moment=result.first_moment,
-        second_moment=result.second_moment,
-        step=result.adam_step,
-    )
-    new.check_finite(_ADVICE)
-    for name in ("loss", "policy_gradient_loss", "value_loss"):
-        if not math.isfinite(getattr(report, name)):
-            raise NumericsError(
-                f"{name}: expected a finite number, got {getattr(report, name)}. Nothing was committed; the model is "
-                f"as after its last finished iteration. {_ADVICE}"
+    def _arguments(
+        self, old: OptimizerState, batch: Batch, *, progress_remaining: float, update_index: int
+    ) -> dict[str, Any]:
+        """Arguments of the kernel that this update's schedules and rules decide."""
+        learning_rate = evaluate_schedule("learning_rate", self.inner_loop.learning_rate, progress_remaining)
+        if self.learning_rate_rule is not None:
+            learning_rate = old.scalars.get("learning_rate", learning_rate)
+        arguments = {
+            "learning_rate": learning_rate,
+            "clip_range": self.surrogate.clip_range_now(old, progress_remaining),
+            "normalize_advantage": self.surrogate.normalize_advantage,
+            "surrogate": self.surrogate.kind if self.constraint is None else self.constraint.surrogate,
+            "dual_clip": self.surrogate.dual_clip,
+            "target_kl": self.stop.target_kl,
+            **self.penalty.arguments(progress_remaining),
+        }
+        if self.proximity is not None:
+            arguments |= self.proximity.arguments(
+                old, batch, progress_remaining=progress_remaining, update_index=update_index
             )
-    return new
+        return arguments
+
+    def _split(self, n_samples: int, seed: int, update_index: int) -> tuple[Array, Array] | None:
+        """(rows to train on, rows to measure on), or None for all samples."""
+        rule = self.surrogate.clip_range
+        return rule.split(n_samples, seed, update_index) if isinstance(rule, AdaptiveClipRange) else None
+
+    def _advantages(self, batch: Batch) -> Array:
+        """As the surrogate uses them, but standardised over the whole batch instead of each minibatch."""
+        return standardized(batch.advantages) if self.surrogate.normalize_advantage else batch.advantages
+
+    def _measured(
+        self,
+        report: UpdateReport,
+        setting: Setting,
+        change: PolicyChange,
+        *,
+        arguments: dict[str, Any],
+        split: tuple[Array, Array] | None,
+        progress_remaining: float,
+    ) -> tuple[UpdateReport, dict[str, float]]:
+        """The report with what forward passes at theta_new tell, and what the rules make of it.
+
+        Nothing is computed that no rule, constraint or proximity asks for.
+        """
+        scalars: dict[str, float] = {}
+        if self.constraint is not None:
+            report = _with_violations(report, setting, change)
+        if isinstance(self.surrogate.clip_range, AdaptiveClipRange) and split is not None:
+            gained = gains(change.ratio, setting.advantages, setting.clip_range, split)
+            report = _with_gains(report, gained)
+            scalars["clip_range"] = self.surrogate.clip_range.next_value(setting.clip_range, gained)
+        if self.proximity is not None or self.learning_rate_rule is not None:
+            kl_old_new = change.kl("old_new")
+            report = replace(report, kl_old_new=kl_old_new)
+            if self.learning_rate_rule is not None:
+                scalars["learning_rate"] = self.learning_rate_rule.next_value(arguments["learning_rate"], kl_old_new)
+            if self.proximity is not None:
+                is_same = self.proximity.direction == "old_new"
+                kl = kl_old_new if is_same else change.kl(self.proximity.direction)
+                scalars |= self.proximity.adapted(arguments, kl=kl, progress_remaining=progress_remaining)
+        return report, scalars
 
 
-def _report(
-    result: PPOUpdateResult, learning_rate: float, clip_range: float, clip_range_vf: float | None
-) -> UpdateReport:
+def _with_policy_of(new: OptimizerState, old: OptimizerState, n_policy: int, n_steps: int) -> OptimizerState:
+    """The policy, its moments and the scalars of ``new``, the value network of ``old``; steps are counted apart."""
+    state = replace(
+        old,
+        params=with_head(old.params, new.params[:n_policy]),
+        first_moment=with_head(old.first_moment, new.first_moment[:n_policy]),
+        second_moment=with_head(old.second_moment, new.second_moment[:n_policy]),
+        scalars=new.scalars,
+    )
+    return state.remember({POLICY_STEP: old.scalars.get(POLICY_STEP, 0) + n_steps})
+
+
+def _report(descent: Descent, arguments: dict[str, Any]) -> UpdateReport:
     """The statistics of the kernel with the hyper-parameters that were used."""
-    stats = result.stats
+    stats = descent.result.stats
+    clip_range = arguments["clip_range"]
     return UpdateReport(
         status=UpdateStatus.KL_STOP if stats.stopped_by_kl else UpdateStatus.COMPLETED,
         policy_gradient_loss=stats.policy_gradient_loss,
@@ -193,11 +273,32 @@ def _report(
         entropy_loss=stats.entropy_loss,
         loss=stats.loss,
         approx_kl=stats.approx_kl,
-        clip_fraction=stats.clip_fraction,
+        clip_fraction=stats.clip_fraction if math.isfinite(clip_range) else None,
         gradient_norm=stats.gradient_norm,
         n_epochs=int(stats.n_epochs_run),
         n_optimizer_steps=int(stats.n_optimizer_steps),
-        learning_rate=learning_rate,
-        clip_range=clip_range,
-        clip_range_vf=clip_range_vf,
+        learning_rate=arguments["learning_rate"],
+        clip_range=clip_range if math.isfinite(clip_range) else None,
+        clip_range_vf=arguments["clip_range_vf"],
+        kl_coef=arguments.get("kl_coef", arguments.get("constraint_coef")),
+    )
+
+
+def _with_violations(report: UpdateReport, setting: Setting, change: PolicyChange) -> UpdateReport:
+    """``report`` with the violations of the constraint, and the length of a plain step, which bounds them."""
+    found = setting.violations(change.params)
+    return replace(
+        report,
+        ratio_violation_max=found.largest,
+        ratio_violation_mean=found.mean,
+        ratio_violation_frac=found.fraction,
+        gradient_step=(report.learning_rate or 0.0) * (report.gradient_norm or 0.0),
+    )
+
+
+def _with_gains(report: UpdateReport, gained: Gains) -> UpdateReport:
+    """``report`` with what the rule of the clip range looks at."""
+    ratio = gained.actual / gained.predicted if gained.predicted else None
+    return replace(
+        report, predicted_improvement=gained.predicted, actual_improvement=gained.actual, improvement_ratio=ratio
     )

@@ -62,6 +62,8 @@ class UpdateReport:
         ratio_violation_max: largest sign(A) (r - 1) - epsilon, 0 if none is positive.
         ratio_violation_mean: mean over the samples of the positive parts.
         ratio_violation_frac: fraction of the samples where it is positive.
+        gradient_step: learning_rate * gradient_norm, the length of a plain gradient step: what the ratios of a clipped
+            surrogate can exceed the clip range by is of this size.
         n_zero_gradients: updates skipped so far for a zero gradient.
         n_cg_breakdowns: updates so far in which conjugate gradient broke down.
         n_line_search_failures: updates so far without an acceptable step.
@@ -102,6 +104,7 @@ class UpdateReport:
     ratio_violation_max: float | None = None
     ratio_violation_mean: float | None = None
     ratio_violation_frac: float | None = None
+    gradient_step: float | None = None
     n_zero_gradients: int | None = None
     n_cg_breakdowns: int | None = None
     n_line_search_failures: int | None = None

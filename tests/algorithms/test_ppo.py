@@ -13,6 +13,9 @@ import pytest
 
 from fastpg.algorithms.ppo import PPOConfig, ppo
 from fastpg.errors import ConfigError
+from fastpg.updates.clip_range import AdaptiveClipRange
+from fastpg.updates.constraint import Backtrack, Barrier, ExactPenalty, Mask
+from fastpg.updates.kl_penalty import KLPenalty, learning_rate_rule, paper_rule, rllib_rule
 from fastpg.updates.schedules import LinearSchedule, LostSchedule
 
 NAN, INF = math.nan, math.inf
@@ -70,6 +73,15 @@ BAD_VALUES: dict[str, list[Any]] = {
     "env_kwargs": [[1], {1: 2}],
     "autoreset_mode": ["sometimes"],
     "preset": ["unheard-of", 3],
+    "dual_clip": [1.0, 0.5, NAN, INF],
+    "penalty": ["l2", 1],
+    "kl_coef": [0, -1, NAN, None],
+    "kl_direction": ["both", None],
+    "adaptive_kl": ["sometimes", True],
+    "adaptive_learning_rate": [1, None],
+    "constraint": ["soft", True],
+    "constraint_coef": [0, -1.0, NAN],
+    "constraint_tolerance": [-0.1, NAN, None],
 }
 
 
@@ -106,6 +118,35 @@ def test_arguments_that_do_not_apply_are_explained(name: str) -> None:
         ({"n_steps": 1, "batch_size": 2}, "n_steps: expected n_steps * n_envs >= 2 to standardise advantages"),
         ({"n_steps": 8, "n_envs": 2, "batch_size": 17}, "batch_size: expected at most n_steps * n_envs = 8 * 2 = 16"),
         ({"batch_size": 1}, "batch_size: expected an integer >= 2 to standardise advantages, got 1"),
+        ({"adaptive_kl": "paper", "target_kl": 0.01}, "adaptive_kl: expected None without penalty='kl', got 'paper'"),
+        ({"adaptive_kl": "rllib", "penalty": "kl"}, "target_kl: expected a number > 0 to steer to with adaptive_kl="),
+        ({"adaptive_learning_rate": True}, "target_kl: expected a number > 0 to steer to with adaptive_learning_rate"),
+        (
+            {"adaptive_learning_rate": True, "adaptive_kl": "paper", "penalty": "kl", "target_kl": 0.01},
+            "adaptive_kl: expected None with adaptive_learning_rate=True (both steer to target_kl), got 'paper'",
+        ),
+        (
+            {"adaptive_learning_rate": True, "target_kl": 0.01, "learning_rate": "lin_1e-3"},
+            "learning_rate: expected a number to start from with adaptive_learning_rate=True, got a schedule",
+        ),
+        (
+            {"dual_clip": 3.0, "penalty": "kl"},
+            "dual_clip: expected None where ratios are not clipped (constraint=None, penalty='kl'), got 3.0",
+        ),
+        (
+            {"dual_clip": 3.0, "constraint": "barrier"},
+            "dual_clip: expected None where ratios are not clipped (constraint='barrier', penalty=None), got 3.0",
+        ),
+        ({"constraint_coef": 1.0}, "constraint_coef: expected None with constraint=None (only 'barrier' and"),
+        (
+            {"clip_range": "adaptive", "constraint": "backtrack"},
+            "clip_range: expected a number or a schedule where ratios are not clipped (constraint='backtrack', "
+            "penalty=None), got 'adaptive'",
+        ),
+        (
+            {"clip_range": "lin_0.2", "constraint": "barrier"},
+            "clip_range: expected a schedule that ends above 0 with constraint='barrier', got 'lin_0.2'",
+        ),
     ],
 )
 def test_contradictions(arguments: dict[str, Any], text: str) -> None:
@@ -217,3 +258,67 @@ def test_composition_takes_every_number_from_the_config() -> None:
     assert (loop.learning_rate, loop.n_epochs, loop.batch_size, loop.max_grad_norm) == (1.0, 2, 3, 0.8)
     assert (loop.beta1, loop.beta2, loop.epsilon) == (0.1, 0.2, 1.1)
     assert update.stop.target_kl == 0.9
+
+
+def parts_of(**arguments: Any) -> tuple[Any, ...]:
+    """(kind of surrogate, proximity, constraint, stop, learning-rate rule) of the composition."""
+    update = ppo(PPOConfig(**arguments))
+    return (
+        update.surrogate.kind,
+        update.proximity,
+        update.constraint,
+        update.stop.target_kl,
+        update.learning_rate_rule,
+    )
+
+
+def test_the_default_is_the_clipped_ratio_and_nothing_else() -> None:
+    assert parts_of() == ("clip", None, None, None, None)
+
+
+def test_a_kl_penalty_takes_the_place_of_clipping() -> None:
+    penalty = KLPenalty(coefficient=2.0, direction="new_old")
+    assert parts_of(penalty="kl", kl_coef=2.0, kl_direction="new_old") == ("ratio", penalty, None, None, None)
+
+
+def test_target_kl_stops_only_where_nothing_is_steered_to_it() -> None:
+    assert parts_of(penalty="kl", target_kl=0.02)[3] == 0.02
+    _, penalty, _, stop, _ = parts_of(penalty="kl", target_kl=0.02, adaptive_kl="paper")
+    assert stop is None
+    assert penalty.rule == paper_rule(0.02)
+    assert parts_of(adaptive_learning_rate=True, target_kl=0.02)[3:] == (None, learning_rate_rule(0.02))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "constraint"),
+    [
+        ({"constraint": "clip"}, Mask()),
+        ({"constraint": "mask"}, Mask()),
+        ({"constraint": "backtrack", "constraint_tolerance": 0.2}, Backtrack(tolerance=0.2)),
+        ({"constraint": "barrier"}, Barrier()),
+        ({"constraint": "barrier", "constraint_coef": 0.05}, Barrier(coefficient=0.05)),
+        ({"constraint": "penalty", "constraint_coef": 3.0}, ExactPenalty(coefficient=3.0)),
+    ],
+)
+def test_constraints(arguments: dict[str, Any], constraint: Any) -> None:
+    assert parts_of(**arguments)[2] == constraint
+
+
+def test_an_adaptive_clip_range() -> None:
+    config = PPOConfig(clip_range="adaptive")
+    assert PPOConfig.from_json(config.to_json()) == config
+    assert ppo(config).surrogate.clip_range == AdaptiveClipRange()
+
+
+def test_presets() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # 4000 is no multiple of 128
+        rllib = PPOConfig.from_arguments({"preset": "rllib"})
+    assert (rllib.clip_range, rllib.kl_coef, rllib.target_kl) == (0.3, 0.2, 0.01)
+    assert (rllib.learning_rate, rllib.n_epochs, rllib.batch_size) == (5e-5, 30, 128)
+    assert (rllib.n_steps, rllib.gae_lambda, rllib.max_grad_norm) == (4000, 1.0, INF)
+    update = ppo(rllib)
+    assert update.constraint == Mask()
+    assert update.proximity == KLPenalty(coefficient=0.2, direction="old_new", rule=rllib_rule(0.01))
+    paper = ppo(PPOConfig.from_arguments({"preset": "kl-penalty", "kl_coef": 3.0}))
+    assert paper.proximity == KLPenalty(coefficient=3.0, direction="old_new", rule=paper_rule(0.01))

@@ -36,6 +36,7 @@ from tests.kernels.case import (
     random_samples,
 )
 from tests.kernels.cases_fisher import CHOLESKY, FISHER
+from tests.kernels.cases_proximal import KL_GRADIENTS, LOSSES, UPDATES
 from tests.kernels.cases_surrogate import SURROGATES
 
 __all__ = [
@@ -222,46 +223,6 @@ HEAD_CASES = [case for name, head in HEADS.items() for case in _head_cases(name,
 # --- losses and updates -----------------------------------------------------------------------------------------------
 
 
-def _loss_inputs(layout: ActorCriticLayout, **options: Any) -> Callable[[int, Any, np.random.Generator], Inputs]:
-    coefficients = {"clip_range": 0.2, "vf_coef": 0.5, "ent_coef": 0.01, "normalize_advantage": True}
-
-    def make(size: int, dtype: Any, rng: np.random.Generator) -> Inputs:
-        params = random_actor_critic_params(layout, dtype, rng)
-        samples = random_samples(layout, params, size, rng)
-        return {"params": params, **samples, "layout": layout, **coefficients, **options}
-
-    return make
-
-
-def _loss_outputs(result: Any) -> tuple[Array, ...]:
-    gradient, stats = result
-    return gradient, np.array(list(vars(stats).values()))
-
-
-def _loss_case(name: str, layout: str, **options: Any) -> KernelCase:
-    return KernelCase(
-        name=f"clipped_loss_{name}",
-        family="clipped_loss",
-        function=kernels.clipped_loss_gradient,
-        make_inputs=_loss_inputs(LAYOUTS[layout], **options),
-        outputs=_loss_outputs,
-        units=256,
-        why=f"{WHY_NETWORK}; ratios up to 2 times normalised advantages up to 3, over the mean",
-        has_threads=True,
-        flops=loss_flops(LAYOUTS[layout]),
-    )
-
-
-LOSSES = [
-    _loss_case("cartpole", "cartpole"),
-    _loss_case("halfcheetah", "halfcheetah", ent_coef=0.0),
-    _loss_case("multi_categorical", "multi_categorical_relu", clip_range_vf=0.2),
-    _loss_case("bernoulli", "bernoulli_linear", normalize_advantage=False, vf_coef=0.0),
-    _loss_case("gaussian_wide", "gaussian_wide", clip_range_vf=0.1, clip_range=np.inf),
-    _loss_case("closed_clip_ranges", "cartpole", clip_range_vf=0.0, clip_range=0.0),
-]
-
-
 def _vector_inputs(size: int, dtype: Any, rng: np.random.Generator) -> Inputs:
     return {"gradient": rng.standard_normal(size).astype(dtype), "max_norm": 0.5}
 
@@ -352,60 +313,6 @@ MOMENTS = [
 ]
 
 
-def _update_inputs(layout: ActorCriticLayout, **options: Any) -> Callable[[int, Any, np.random.Generator], Inputs]:
-    defaults: Inputs = {
-        "n_epochs": 2,
-        "batch_size": 64,
-        "max_grad_norm": 0.5,
-        "learning_rate": 1e-3,
-        "adam_step": 5,
-        "seed": 2**40 + 3,
-        "update_index": 9,
-    }
-
-    def make(size: int, dtype: Any, rng: np.random.Generator) -> Inputs:
-        loss = _loss_inputs(layout)(size, dtype, rng)
-        first_moment = (1e-3 * rng.standard_normal(layout.n_params)).astype(dtype)
-        second_moment = (1e-4 * (1 + rng.random(layout.n_params))).astype(dtype)
-        moments = {"first_moment": first_moment, "second_moment": second_moment}
-        return {**loss, **moments, **defaults, **options}
-
-    return make
-
-
-def _update_outputs(result: Any) -> tuple[Array, ...]:
-    stats = np.array(list(vars(result.stats).values()), np.float64)
-    return result.params, result.first_moment, result.second_moment, stats, np.array(result.adam_step)
-
-
-def _update_case(name: str, layout: str, **options: Any) -> KernelCase:
-    return KernelCase(
-        name=f"ppo_update_{name}",
-        family="ppo_update",
-        function=kernels.ppo_update,
-        make_inputs=_update_inputs(LAYOUTS[layout], **options),
-        outputs=_update_outputs,
-        n_out=3,
-        sizes=(1, 2, 7, 65, 130, 200),
-        bench_sizes=(2048,),
-        units=2000,
-        why="the loss gradient's error, divided by sqrt(second moment) about 1e-2, times the rate 1e-3, over the steps",
-        has_threads=True,
-        flops=lambda size: options.get("n_epochs", 2) * loss_flops(LAYOUTS[layout])(size),
-    )
-
-
-UPDATES = [
-    _update_case("cartpole", "cartpole"),
-    _update_case("halfcheetah", "halfcheetah"),
-    _update_case("ragged", "multi_categorical_relu", batch_size=11, clip_range_vf=0.2, n_epochs=3),
-    _update_case("kl_stop", "gaussian_wide", batch_size=16, target_kl=0.02, n_epochs=4, learning_rate=3e-3),
-    _update_case("plain", "bernoulli_linear", normalize_advantage=False, max_grad_norm=np.inf, ent_coef=-0.01),
-]
-
-# --- actor ----------------------------------------------------------------------------------------------------------
-
-
 def act_on_buffers(
     params: Array, observations: Array, *, layout: ActorCriticLayout, backend: str, deterministic: bool = False
 ) -> tuple[Array, Array, Array]:
@@ -455,6 +362,7 @@ CASES = [
     *MLP,
     *HEAD_CASES,
     *LOSSES,
+    *KL_GRADIENTS,
     *VECTORS,
     *MOMENTS,
     *UPDATES,

@@ -12,7 +12,8 @@ from fastpg.kernels.layout import ActorCriticLayout, HeadLayout, MLPLayout
 from fastpg.kernels.ppo_update import ppo_update
 from fastpg.policies.problem import SampledProblem
 from fastpg.types import Batch
-from fastpg.updates.proximal import ClippedRatio, KLStop, MinibatchAdam, ProximalUpdate, ValueAndEntropy
+from fastpg.updates.inner_loop import KLStop, MinibatchAdam
+from fastpg.updates.proximal import ClippedRatio, ProximalUpdate, ValueAndEntropy
 from fastpg.updates.report import UpdateStatus
 from fastpg.updates.schedules import LinearSchedule
 from fastpg.updates.state import OptimizerState

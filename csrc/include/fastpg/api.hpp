@@ -138,7 +138,8 @@ struct MomentsArgs {
     const double* variance;
 };
 
-// The batch that a clipped loss is computed on: B rows of everything.
+// The batch that a clipped loss is computed on: B rows of everything. What the old policy's network put out is needed
+// for a KL penalty only, and null without one.
 template <class T>
 struct PpoBatch {
     const T* observations;
@@ -148,7 +149,12 @@ struct PpoBatch {
     const T* returns;
     const T* old_values;
     Index n_rows;
+    const T* old_head_inputs;  // (B, K)
+    const T* old_log_std;      // (D,)
 };
+
+// What is averaged over the samples; see fastpg/kernels/clipped_loss.py.
+enum class SurrogateKind { kClip, kRatio, kBarrier, kPenalty, kTsallis };
 
 struct ClippedLossRule {
     double clip_range;
@@ -156,10 +162,25 @@ struct ClippedLossRule {
     double vf_coef;
     double ent_coef;
     bool normalize_advantage;
+    SurrogateKind surrogate;
+    double constraint_coef;
+    double dual_clip;  // infinity: none
+    double tsallis_q;
+    double kl_coef;  // 0: no penalty
+    bool is_kl_new_old;
 };
 
 // Indices into the `stats` of clipped_loss_gradient.
-enum LossStat { kLoss, kPolicyGradientLoss, kValueLoss, kEntropyLoss, kApproxKl, kClipFraction, kNumLossStats };
+enum LossStat {
+    kLoss,
+    kPolicyGradientLoss,
+    kValueLoss,
+    kEntropyLoss,
+    kApproxKl,
+    kClipFraction,
+    kExactKl,
+    kNumLossStats
+};
 
 struct PpoRule {
     ClippedLossRule loss;
@@ -171,6 +192,20 @@ struct PpoRule {
     Index adam_step;   // optimiser steps already taken
     std::uint64_t seed;
     std::uint64_t update_index;
+    Index first_epoch;  // number of the first shuffle
+};
+
+// Gradient of sum_i weights[i] KL_i by the parameters of a policy alone: network, then log_std.
+template <class T>
+struct KlGradientArgs {
+    const T* params;
+    const T* observations;     // (B, O)
+    const T* old_head_inputs;  // (B, K)
+    const T* old_log_std;      // (D,)
+    const T* weights;          // (B,)
+    Index n_rows;
+    bool is_new_old;
+    T* out;
 };
 
 // Parameters and Adam moments, (P,) each.
@@ -343,8 +378,9 @@ struct KernelTable {
     void (*adam_step)(const AdamArgs<T>&);
     double (*update_moments)(const MomentsArgs<T>&, double count, double* out_mean, double* out_variance);
     void (*normalize)(const MomentsArgs<T>&, double epsilon, double clip, T* out);
-    bool (*ppo_update)(const ActorCriticShape&, const PpoRule&, const PpoBatch<T>&, const OptimizerArrays<T>&,
-                       double* stats, const Host&);
+    void (*kl_gradient)(const MlpShape&, const HeadShape&, const KlGradientArgs<T>&);
+    bool (*ppo_update)(const ActorCriticShape&, const PpoRule&, const PpoBatch<T>&, const T* old_params,
+                       const OptimizerArrays<T>&, double* stats, const Host&);
     ActorHandle* (*actor_create)(const ActorCriticShape&, const ActorBuffers<T>&, std::uint64_t seed,
                                  std::uint32_t stream);
     void (*actor_set_parameters)(ActorHandle*, const T* params);

@@ -2,59 +2,17 @@
 //   loss = -mean(min(r A, clip(r, 1 - c, 1 + c) A)) + ent_coef * (-mean entropy) + vf_coef * mean((returns - v)^2)
 // with r = exp(log pi - old log pi); with value clipping v = old_v + clip(V - old_v, -c_v, c_v), without a maximum.
 // A min with equal sides has one derivative: both sides are equal only where both have the same.
+// Other surrogates (surrogate_terms.hpp) can take the place of the first term, and kl_coef * mean KL can be added.
 //
 // Policy and value network share nothing: each half can run on a thread of its own.
 #pragma once
 
 #include "fastpg/adam.hpp"
-#include "fastpg/heads.hpp"
+#include "fastpg/kl_gradient.hpp"
+#include "fastpg/surrogate_terms.hpp"
 
 namespace fastpg {
 namespace FASTPG_ISA {
-
-// One network in packed form with everything that training it needs. `n_extra` parameters (log_std) follow the network.
-template <class T>
-struct Network {
-    Network(const MlpShape& shape, Index n_extra_params, Index max_rows)
-        : plan(shape),
-          tile(plan, max_rows),
-          n_extra(n_extra_params),
-          size(plan.packed_size() + round_up(n_extra_params, kPanel)),
-          params(size),
-          gradient(size) {}
-
-    Index dense_size() const {
-        return plan.dense_size() + n_extra;
-    }
-    T* extra_params() {
-        return params.data() + plan.packed_size();
-    }
-    T* extra_gradient() {
-        return gradient.data() + plan.packed_size();
-    }
-
-    void pack(const T* dense, T* packed) const {
-        plan.pack(dense, packed);
-        copy(dense + plan.dense_size(), n_extra, packed + plan.packed_size());
-    }
-
-    void unpack(const T* packed, T* dense) const {
-        plan.unpack(packed, dense);
-        copy(packed + plan.packed_size(), n_extra, dense + plan.dense_size());
-    }
-
-    void set_params(const T* dense) {
-        pack(dense, params.data());
-        tile.prepare_backward(params.data());
-    }
-
-    MlpPlan plan;
-    MlpTile<T> tile;
-    Index n_extra;
-    Index size;  // of the packed parameters
-    Buffer<T> params;
-    Buffer<T> gradient;
-};
 
 // A minibatch: rows index[0 .. n) of the batch, or all of it if index is null.
 struct Minibatch {
@@ -93,14 +51,16 @@ struct PolicySums {
     double entropy = 0;
     double kl = 0;  // of (r - 1) - log r
     double clipped = 0;
+    double exact_kl = 0;  // in the direction of the penalty
 };
 
 template <class T>
 class PolicyLoss {
 public:
     PolicyLoss(const ActorCriticShape& shape, Index max_rows)
-        : network_(shape.policy, shape.head.kind == HeadKind::kGaussian ? shape.head.n_actions : 0, max_rows),
+        : network_(shape.policy, n_log_std(shape.head), max_rows),
           head_(shape.head, network_.tile.capacity()),
+          old_policy_(shape.head),
           advantages_(max_rows),
           old_log_probs_(kTileRows),
           weights_(kTileRows) {
@@ -134,9 +94,14 @@ private:
         head_.evaluate(n);
         gather(batch.old_log_probs, rows, first, n, old_log_probs_.data());
         const double scale = -1.0 / static_cast<double>(rows.n_rows);
-        clip_ratios(advantages_.data() + first, static_cast<T>(rule.clip_range), static_cast<T>(scale), n);
+        if (is_plain_clip(rule)) {
+            clip_ratios(advantages_.data() + first, static_cast<T>(rule.clip_range), static_cast<T>(scale), n);
+        } else {
+            evaluate_surrogate(advantages_.data() + first, rule, static_cast<T>(scale), n);
+        }
         add_terms(n, sums);
         head_.differentiate(weights_.data(), static_cast<T>(rule.ent_coef * scale), n);
+        if (rule.kl_coef != 0) add_kl_penalty(batch, rows.rows_from(first), first, rule, scale, n, sums);
         head_.add_log_std_gradient(n, network_.extra_gradient());
         network_.tile.backward(network_.params.data(), n, network_.gradient.data());
     }
@@ -160,6 +125,34 @@ private:
         }
     }
 
+    // As `clip_ratios`, for any surrogate.
+    void evaluate_surrogate(const T* advantages, const ClippedLossRule& rule, T scale, Index n) {
+        const SurrogateTerms<T> surrogate(rule);
+        for (Index i = 0; i < n; i += kLanes<T>) {
+            const Vec<T> log_ratio = load(head_.log_prob() + i) - load(old_log_probs_.data() + i);
+            const Vec<T> ratio = vec_exp<T>(log_ratio);
+            Vec<T> slope{};
+            store(terms_[kSurrogate].data() + i, surrogate.evaluate(log_ratio, ratio, load(advantages + i), slope));
+            store(weights_.data() + i, scale * slope);
+            store(terms_[kEntropy].data() + i, load(head_.entropy() + i));
+            store(terms_[kKl].data() + i, (ratio - 1) - log_ratio);
+            const IntVec<T> is_clipped = absolute<T>(ratio - 1) > static_cast<T>(rule.clip_range);
+            store(terms_[kClipped].data() + i, select<T>(is_clipped, splat<T>(1), Vec<T>{}));
+        }
+    }
+
+    // After `differentiate`: the derivative of kl_coef * mean KL.
+    void add_kl_penalty(const PpoBatch<T>& batch, const std::int64_t* index, Index first, const ClippedLossRule& rule,
+                        double scale, Index n, PolicySums& sums) {
+        const HeadColumns<T>& old_head = old_policy_.load(batch.old_head_inputs, batch.old_log_std, index, first, n);
+        const T weight = static_cast<T>(-rule.kl_coef * scale);
+        for (Index i = 0; i < n; ++i) weights_.data()[i] = weight;
+        T* kl = terms_[kKl].data();
+        head_.add_kl_gradient(old_head, weights_.data(), rule.is_kl_new_old, n, kl);
+        sums.exact_kl += static_cast<double>(
+            sum_terms<T>(round_up(n, kPanel), [kl](Index i) { return load(kl + i); }));
+    }
+
     void add_terms(Index n, PolicySums& sums) {
         T totals[kNumTerms];
         for (int t = 0; t < kNumTerms; ++t) {
@@ -175,6 +168,7 @@ private:
 
     Network<T> network_;
     HeadTile<T> head_;
+    OldPolicyTile<T> old_policy_;
     Buffer<T> advantages_;
     Buffer<T> old_log_probs_;
     Buffer<T> weights_;
@@ -249,7 +243,9 @@ inline void loss_stats(const PolicySums& policy, double squared_error, const Cli
     stats[kEntropyLoss] = -policy.entropy / n;
     stats[kApproxKl] = policy.kl / n;
     stats[kClipFraction] = policy.clipped / n;
+    stats[kExactKl] = policy.exact_kl / n;
     stats[kLoss] = stats[kPolicyGradientLoss] + rule.ent_coef * stats[kEntropyLoss] + rule.vf_coef * stats[kValueLoss];
+    if (rule.kl_coef != 0) stats[kLoss] += rule.kl_coef * stats[kExactKl];
 }
 
 template <class T>

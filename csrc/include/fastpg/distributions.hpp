@@ -7,6 +7,8 @@
 //                  `differentiate` needs
 //   differentiate  g <- derivative by the head inputs of  weight * log_prob + entropy_weight * entropy
 //   kl_old_new     sum over dimensions of E_old[log p_old - log p_new]
+//   add_kl_gradient  g += weight * derivative of KL(old || new), or of KL(new || old), by the new head inputs; returns
+//                  that KL. After `evaluate` of both, and `differentiate` of the new one.
 //   sample, mode   actions
 // Categorical: p = softmax(z) per dimension. Bernoulli: P(1) = sigmoid(z). Gaussian: mean z, deviation exp(log_std).
 #pragma once
@@ -122,6 +124,35 @@ struct Categorical {
         return kl;
     }
 
+    // By the logits: p_new - p_old, or p_new (log p_new - log p_old - KL of the dimension).
+    template <class T>
+    static FASTPG_INLINE Vec<T> add_kl_gradient(const HeadColumns<T>& old_head, const HeadColumns<T>& new_head, Index i,
+                                                const Vec<T>& weight, bool is_new_old) {
+        Vec<T> kl{};
+        Index first = 0;
+        for (Index d = 0; d < new_head.shape.n_actions; ++d) {
+            const Index end = first + new_head.shape.sizes[d];
+            Vec<T> kl_of_dimension{};
+            for (Index k = first; k < end; ++k) {
+                const Vec<T> old_log_p = load(old_head.at(old_head.z, k, i));
+                const Vec<T> new_log_p = load(new_head.at(new_head.z, k, i));
+                const Vec<T> log_ratio = is_new_old ? new_log_p - old_log_p : old_log_p - new_log_p;
+                kl_of_dimension += vec_exp<T>(is_new_old ? new_log_p : old_log_p) * log_ratio;
+            }
+            for (Index k = first; k < end; ++k) {
+                const Vec<T> old_log_p = load(old_head.at(old_head.z, k, i));
+                const Vec<T> new_log_p = load(new_head.at(new_head.z, k, i));
+                const Vec<T> p = vec_exp<T>(new_log_p);
+                const Vec<T> slope =
+                    is_new_old ? p * (new_log_p - old_log_p - kl_of_dimension) : p - vec_exp<T>(old_log_p);
+                store(new_head.at(new_head.g, k, i), load(new_head.at(new_head.g, k, i)) + weight * slope);
+            }
+            kl += kl_of_dimension;
+            first = end;
+        }
+        return kl;
+    }
+
     // Smallest k with u * sum < cumulative sum, the last k as a guard.
     template <class T>
     static FASTPG_INLINE void sample(const HeadColumns<T>& c, Index i) {
@@ -202,6 +233,25 @@ struct Bernoulli {
         return kl;
     }
 
+    // By the logits: p_new - p_old, or p_new (1 - p_new) (z_new - z_old).
+    template <class T>
+    static FASTPG_INLINE Vec<T> add_kl_gradient(const HeadColumns<T>& old_head, const HeadColumns<T>& new_head, Index i,
+                                                const Vec<T>& weight, bool is_new_old) {
+        Vec<T> kl{};
+        for (Index d = 0; d < new_head.shape.n_actions; ++d) {
+            const Vec<T> old_z = load(old_head.at(old_head.z, d, i));
+            const Vec<T> new_z = load(new_head.at(new_head.z, d, i));
+            Vec<T> old_p, new_p;
+            const Vec<T> old_log_sum = softplus<T>(old_z, old_p);
+            const Vec<T> new_log_sum = softplus<T>(new_z, new_p);
+            const Vec<T> change = new_z - old_z, change_of_sum = new_log_sum - old_log_sum;
+            kl += is_new_old ? new_p * change - change_of_sum : change_of_sum - old_p * change;
+            const Vec<T> slope = is_new_old ? new_p * (1 - new_p) * change : new_p - old_p;
+            store(new_head.at(new_head.g, d, i), load(new_head.at(new_head.g, d, i)) + weight * slope);
+        }
+        return kl;
+    }
+
     template <class T>
     static FASTPG_INLINE void sample(const HeadColumns<T>& c, Index i) {
         for (Index d = 0; d < c.shape.n_actions; ++d) {
@@ -263,6 +313,30 @@ struct Gaussian {
             const Vec<T> log_ratio = splat(old_head.log_std[d]) - new_head.log_std[d];
             const Vec<T> variance_ratio = vec_exp<T>(2 * log_ratio);
             kl += T{0.5} * (variance_ratio + scaled_shift * scaled_shift - 1) - log_ratio;
+        }
+        return kl;
+    }
+
+    // By the mean (m_new - m_old) / s^2 with s of the second distribution; by log_std 1 - (s_old^2 + (m_old - m_new)^2)
+    // / s_new^2, or s_new^2 / s_old^2 - 1.
+    template <class T>
+    static FASTPG_INLINE Vec<T> add_kl_gradient(const HeadColumns<T>& old_head, const HeadColumns<T>& new_head, Index i,
+                                                const Vec<T>& weight, bool is_new_old) {
+        Vec<T> kl{};
+        for (Index d = 0; d < new_head.shape.n_actions; ++d) {
+            const Vec<T> deviation_of_second = deviation(is_new_old ? old_head : new_head, d);
+            const Vec<T> shift = load(new_head.at(new_head.z, d, i)) - load(old_head.at(old_head.z, d, i));
+            const Vec<T> scaled_shift = shift / deviation_of_second;
+            const Vec<T> change = splat(new_head.log_std[d]) - old_head.log_std[d];
+            const Vec<T> log_ratio = is_new_old ? change : -change;
+            const Vec<T> variance_ratio = vec_exp<T>(2 * log_ratio);
+            kl += T{0.5} * (variance_ratio + scaled_shift * scaled_shift - 1) - log_ratio;
+            const Vec<T> by_log_std =
+                is_new_old ? variance_ratio - 1 : 1 - (variance_ratio + scaled_shift * scaled_shift);
+            T* by_mean = new_head.at(new_head.g, d, i);
+            T* terms = new_head.at(new_head.scratch, d, i);
+            store(by_mean, load(by_mean) + weight * scaled_shift / deviation_of_second);
+            store(terms, load(terms) + weight * by_log_std);
         }
         return kl;
     }

@@ -9,6 +9,10 @@
 namespace fastpg {
 namespace FASTPG_ISA {
 
+inline Index n_log_std(const HeadShape& head) {
+    return head.kind == HeadKind::kGaussian ? head.n_actions : 0;
+}
+
 // Throws KernelError at the first discrete action outside of its range: it would index nothing.
 inline void check_actions(const HeadShape& head, const std::int32_t* actions, Index n_rows) {
     if (actions == nullptr) return;
@@ -100,6 +104,24 @@ public:
                 kind.template differentiate<T>(columns_, i, load(weight + i), splat(entropy_weight));
             }
         });
+        clear_tail(columns_.g, columns_.shape.n_inputs, n_rows);
+    }
+
+    // g and the terms by log_std <- 0, in place of `differentiate`.
+    void clear_gradient() {
+        set_zero(columns_.g, columns_.shape.n_inputs * columns_.stride);
+        set_zero(columns_.scratch, columns_.shape.n_actions * columns_.stride);
+    }
+
+    // g += derivative of weight * KL from (or to) the evaluated `old_head`, after `evaluate` and `differentiate`;
+    // kl <- the divergences; zero beyond n_rows.
+    void add_kl_gradient(const HeadColumns<T>& old_head, const T* weight, bool is_new_old, Index n_rows, T* kl) {
+        by_kind(columns_.shape.kind, [&](auto kind) {
+            for (Index i = 0; i < n_rows; i += kLanes<T>) {
+                store(kl + i, kind.template add_kl_gradient<T>(old_head, columns_, i, load(weight + i), is_new_old));
+            }
+        });
+        set_zero(kl + n_rows, round_up(n_rows, kPanel) - n_rows);
         clear_tail(columns_.g, columns_.shape.n_inputs, n_rows);
     }
 

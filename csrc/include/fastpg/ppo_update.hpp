@@ -122,7 +122,7 @@ private:
 template <class T>
 class PpoUpdate {
 public:
-    PpoUpdate(const ActorCriticShape& shape, const PpoRule& rule, const PpoBatch<T>& batch,
+    PpoUpdate(const ActorCriticShape& shape, const PpoRule& rule, const PpoBatch<T>& batch, const T* old_params,
               const OptimizerArrays<T>& state, const Host& host)
         : rule_(rule),
           batch_(batch),
@@ -135,6 +135,7 @@ public:
           value_optimizer_(value_.network(), advance(state, policy_.network().dense_size())),
           barrier_(2) {
         for (Buffer<std::int64_t>& order : orders_) order.reset(batch.n_rows);
+        if (rule.loss.kl_coef != 0) remember_old_policy(shape, old_params);
     }
 
     // False if the host asked to stop; `state` is then unchanged.
@@ -166,6 +167,16 @@ private:
         bool stop;
     };
 
+    void remember_old_policy(const ActorCriticShape& shape, const T* old_params) {
+        const Index n_network = policy_.network().plan.dense_size();
+        old_head_inputs_.reset(batch_.n_rows * shape.head.n_inputs);
+        old_log_std_.reset(n_log_std(shape.head));
+        policy_outputs(shape.policy, old_params, batch_.observations, batch_.n_rows, old_head_inputs_.data());
+        copy(old_params + n_network, n_log_std(shape.head), old_log_std_.data());
+        batch_.old_head_inputs = old_head_inputs_.data();
+        batch_.old_log_std = old_log_std_.data();
+    }
+
     // All minibatches, on one thread, for the networks of this role.
     void train(int role) {
         LoadMeter load;
@@ -194,7 +205,7 @@ private:
     // Each thread makes its own copy: cheaper than to wait for the other.
     const std::int64_t* shuffle(int role, Index epoch) {
         std::int64_t* order = orders_[role == kValue ? 1 : 0].data();
-        const std::uint64_t step = (rule_.update_index << 16) | static_cast<std::uint64_t>(epoch);
+        const std::uint64_t step = (rule_.update_index << 16) | static_cast<std::uint64_t>(rule_.first_epoch + epoch);
         permutation({rule_.seed, kStreamShuffle, step}, batch_.n_rows, order);
         return order;
     }
@@ -229,7 +240,7 @@ private:
     }
 
     const PpoRule& rule_;
-    const PpoBatch<T>& batch_;
+    PpoBatch<T> batch_;
     const OptimizerArrays<T> state_;
     const Host& host_;
     MinibatchPlan minibatches_;
@@ -238,6 +249,8 @@ private:
     NetworkOptimizer<T> policy_optimizer_;
     NetworkOptimizer<T> value_optimizer_;
     Buffer<std::int64_t> orders_[2];
+    Buffer<T> old_head_inputs_;  // both with a KL penalty only
+    Buffer<T> old_log_std_;
     Exchange exchanges_[2] = {};
     PpoRecord record_;
     Barrier barrier_;
@@ -245,11 +258,12 @@ private:
 };
 
 // Updates `state` in place; leaves it unchanged and returns false if the host asked to stop. batch.n_rows >= 1.
+// `old_params` (P,) is what a KL penalty is relative to; may be null without one.
 template <class T>
-bool ppo_update(const ActorCriticShape& shape, const PpoRule& rule, const PpoBatch<T>& batch,
+bool ppo_update(const ActorCriticShape& shape, const PpoRule& rule, const PpoBatch<T>& batch, const T* old_params,
                 const OptimizerArrays<T>& state, double* stats, const Host& host) {
     check_actions(shape.head, batch.actions.discrete, batch.n_rows);
-    PpoUpdate<T> update(shape, rule, batch, state, host);
+    PpoUpdate<T> update(shape, rule, batch, old_params, state, host);
     return update.run(stats);
 }
 

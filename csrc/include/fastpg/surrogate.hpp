@@ -10,10 +10,6 @@
 namespace fastpg {
 namespace FASTPG_ISA {
 
-inline Index n_log_std(const HeadShape& head) {
-    return head.kind == HeadKind::kGaussian ? head.n_actions : 0;
-}
-
 // Sum of terms[0 .. n); the rest of the last panel is overwritten with zeros.
 template <class T>
 inline double sum_column(T* terms, Index n) {

@@ -109,6 +109,65 @@ def row_kl_old_new(kind: int, columns: Array, old: Array, old_log_std: Array, ne
 
 
 @jit
+def add_row_kl_gradient(
+    kind: int,
+    columns: Array,
+    old: Array,
+    old_log_std: Array,
+    new: Array,
+    new_log_std: Array,
+    weight: Any,
+    is_new_old: bool,
+    by_inputs: Array,
+    by_log_std: Array,
+) -> Any:
+    """Add the derivatives of weight * KL(old || new), or KL(new || old), by the new policy; returns that KL."""
+    total = new.dtype.type(0)
+    for d in range(columns.size - 1):
+        if kind == CATEGORICAL:
+            total += _add_categorical_kl(old, new, columns[d], columns[d + 1], weight, is_new_old, by_inputs)
+        elif kind == BERNOULLI:
+            p, old_p = sigmoid(new[d]), sigmoid(old[d])
+            one, zero = log_sigmoid(new[d]) - log_sigmoid(old[d]), log_sigmoid(-new[d]) - log_sigmoid(-old[d])
+            if is_new_old:
+                total += p * one + sigmoid(-new[d]) * zero
+                by_inputs[d] += weight * (p * sigmoid(-new[d]) * (new[d] - old[d]))
+            else:
+                total -= old_p * one + sigmoid(-old[d]) * zero
+                by_inputs[d] += weight * (p - old_p)
+        else:
+            scale = np.exp(-old_log_std[d]) if is_new_old else np.exp(-new_log_std[d])
+            log_ratio = new_log_std[d] - old_log_std[d] if is_new_old else old_log_std[d] - new_log_std[d]
+            z = (new[d] - old[d]) * scale
+            square = np.exp(log_ratio) * np.exp(log_ratio)
+            total += (square + z * z - 1) / 2 - log_ratio
+            by_inputs[d] += weight * z * scale
+            by_log_std[d] += weight * (square - 1 if is_new_old else 1 - (square + z * z))
+    return total
+
+
+@jit
+def _add_categorical_kl(
+    old: Array, new: Array, first: int, end: int, weight: Any, is_new_old: bool, by_inputs: Array
+) -> Any:
+    """One action dimension of ``add_row_kl_gradient``."""
+    old_highest, old_log_sum = log_normalizer(old, first, end)
+    new_highest, new_log_sum = log_normalizer(new, first, end)
+    kl = new.dtype.type(0)
+    for k in range(first, end):
+        old_log_p, new_log_p = old[k] - old_highest - old_log_sum, new[k] - new_highest - new_log_sum
+        if is_new_old:
+            kl += np.exp(new_log_p) * (new_log_p - old_log_p)
+        else:
+            kl += np.exp(old_log_p) * (old_log_p - new_log_p)
+    for k in range(first, end):
+        old_log_p, new_log_p = old[k] - old_highest - old_log_sum, new[k] - new_highest - new_log_sum
+        p = np.exp(new_log_p)
+        by_inputs[k] += weight * (p * (new_log_p - old_log_p - kl) if is_new_old else p - np.exp(old_log_p))
+    return kl
+
+
+@jit
 def sample_row(kind: int, columns: Array, inputs: Array, log_std: Array, numbers: Array, out: Array) -> None:
     """Inversion; ``numbers`` (D,) are uniform, for the Gaussian standard normal."""
     for d in range(columns.size - 1):

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastpg.kernels.jit._compile import as_float, head_arguments, jit, network_arguments, writable
-from fastpg.kernels.jit._distributions import add_row_gradient, row_log_prob
+from fastpg.kernels.jit._distributions import add_row_gradient, add_row_kl_gradient, row_log_prob
 from fastpg.kernels.jit._network import TILE_ROWS, backward_tile, forward_tile, transpose_weights
+from fastpg.kernels.jit._surrogates import DUAL_CLIP, PLAIN_CLIP, SURROGATE_CODES, add_surrogate
 from fastpg.kernels.layout import ActorCriticLayout
 
 Array = NDArray[Any]
@@ -33,6 +34,14 @@ def clipped_loss_gradient(
     vf_coef: float,
     ent_coef: float,
     normalize_advantage: bool,
+    surrogate: str,
+    constraint_coef: float,
+    dual_clip: float | None,
+    tsallis_q: float | None,
+    kl_coef: float,
+    kl_direction: str,
+    old_head_inputs: Array | None,
+    old_log_std: Array | None,
     out: Array,
     stats: Array,
     n_threads: int,
@@ -62,6 +71,12 @@ def clipped_loss_gradient(
         writable(old_log_probs),
         advantages,
         np.array([clip_range, ent_coef], dtype),
+        _surrogate_code(surrogate, dual_clip),
+        np.array([clip_range, constraint_coef, dual_clip or tsallis_q or 0.0], dtype),
+        kl_coef,
+        kl_direction == "new_old",
+        np.empty((0, layout.head.n_inputs), dtype) if old_head_inputs is None else writable(old_head_inputs),
+        log_std if old_log_std is None else writable(old_log_std),
         policy_out,
         log_std_out,
         stats,
@@ -78,7 +93,12 @@ def clipped_loss_gradient(
     )
     stats[1:] /= n_samples
     policy_gradient_loss, value_loss, entropy_loss = stats[1:4].tolist()
-    stats[0] = policy_gradient_loss + ent_coef * entropy_loss + vf_coef * value_loss
+    stats[0] = policy_gradient_loss + ent_coef * entropy_loss + vf_coef * value_loss + kl_coef * stats[6]
+
+
+def _surrogate_code(name: str, dual_clip: float | None) -> int:
+    """The code of a surrogate for compiled functions."""
+    return DUAL_CLIP if dual_clip is not None else SURROGATE_CODES[name]
 
 
 @jit
@@ -94,11 +114,17 @@ def _add_policy_gradient(
     old_log_probs: Array,
     advantages: Array,
     coefficients: Array,
+    surrogate: int,
+    surrogate_numbers: Array,
+    kl_coef: float,
+    is_new_old: bool,
+    old_inputs: Array,
+    old_log_std: Array,
     gradient: Array,
     log_std_gradient: Array,
     stats: Array,
 ) -> None:
-    """Gradient of the clipped surrogate and the entropy; sums over samples go to ``stats``."""
+    """Gradient of the surrogate, the entropy and the KL penalty; sums over samples go to ``stats``."""
     clip_range, ent_coef = coefficients[0], coefficients[1]
     n_samples = observations.shape[0]
     share = params.dtype.type(1) / params.dtype.type(n_samples)
@@ -112,7 +138,10 @@ def _add_policy_gradient(
         for i in range(tile.shape[0]):
             n = first + i
             log_ratio = row_log_prob(kind, columns, inputs[i], log_std, actions[n]) - old_log_probs[n]
-            by_log_prob = _clipped_surrogate(log_ratio, advantages[n], clip_range, stats)
+            if surrogate == PLAIN_CLIP:
+                by_log_prob = _clipped_surrogate(log_ratio, advantages[n], clip_range, stats)
+            else:
+                by_log_prob = add_surrogate(surrogate, log_ratio, advantages[n], surrogate_numbers, stats)
             stats[3] -= add_row_gradient(
                 kind,
                 columns,
@@ -124,6 +153,19 @@ def _add_policy_gradient(
                 by_inputs[i],
                 log_std_gradient,
             )
+            if kl_coef != 0:
+                stats[6] += add_row_kl_gradient(
+                    kind,
+                    columns,
+                    old_inputs[n],
+                    old_log_std,
+                    inputs[i],
+                    log_std,
+                    kl_coef * share,
+                    is_new_old,
+                    by_inputs[i],
+                    log_std_gradient,
+                )
         backward_tile(transposed, sizes, is_relu, tile, work, by_inputs[: tile.shape[0]], gradient)
 
 

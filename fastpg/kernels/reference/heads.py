@@ -79,6 +79,16 @@ class Distribution(Protocol):
     def fisher_factors(self, inputs: Array, log_std: Array) -> Array:
         """(B, K, K): f with the Fisher matrix of sample b by its head inputs = sum over r of f[b, r] f[b, r]'."""
 
+    def kl_old_new_gradient(
+        self, old: Array, old_log_std: Array, new: Array, new_log_std: Array
+    ) -> tuple[Array, Array]:
+        """By the new policy: (B, K) and (B, size of log_std)."""
+
+    def kl_new_old_gradient(
+        self, old: Array, old_log_std: Array, new: Array, new_log_std: Array
+    ) -> tuple[Array, Array]:
+        """By the new policy: (B, K) and (B, size of log_std)."""
+
     def sample(self, inputs: Array, log_std: Array, counter: tuple[int, int, int], out: Array) -> None:
         """Into ``out`` (B, D)."""
 
@@ -142,6 +152,25 @@ class Categorical:
             factors[:, first:end, first:end] = np.sqrt(p)[:, :, None] * scores
         return factors
 
+    def kl_old_new_gradient(
+        self, old: Array, old_log_std: Array, new: Array, new_log_std: Array
+    ) -> tuple[Array, Array]:
+        """P_new - p_old."""
+        gradient = np.empty_like(new)
+        for a, b, part in zip(self._parts(old), self._parts(new), self._parts(gradient), strict=True):
+            part[:] = np.exp(_log_softmax(b)) - np.exp(_log_softmax(a))
+        return gradient, _no_log_std(new)
+
+    def kl_new_old_gradient(
+        self, old: Array, old_log_std: Array, new: Array, new_log_std: Array
+    ) -> tuple[Array, Array]:
+        """P_new (log p_new - log p_old - KL)."""
+        gradient = np.empty_like(new)
+        for a, b, part in zip(self._parts(old), self._parts(new), self._parts(gradient), strict=True):
+            log_ratio = _log_softmax(b) - _log_softmax(a)
+            part[:] = np.exp(_log_softmax(b)) * (log_ratio - _expectation(b, log_ratio)[:, None])
+        return gradient, _no_log_std(new)
+
     def sample(self, inputs: Array, log_std: Array, counter: tuple[int, int, int], out: Array) -> None:
         """Smallest k with u sum_j w_j < sum_{j<=k} w_j, w = exp(l - max l)."""
         u = np.empty(out.shape, inputs.dtype)
@@ -195,6 +224,18 @@ class Bernoulli:
         """sqrt(p (1 - p)) e_d."""
         return _diagonal(np.sqrt(_sigmoid(inputs) * _sigmoid(-inputs)))
 
+    def kl_old_new_gradient(
+        self, old: Array, old_log_std: Array, new: Array, new_log_std: Array
+    ) -> tuple[Array, Array]:
+        """P_new - p_old."""
+        return _sigmoid(new) - _sigmoid(old), _no_log_std(new)
+
+    def kl_new_old_gradient(
+        self, old: Array, old_log_std: Array, new: Array, new_log_std: Array
+    ) -> tuple[Array, Array]:
+        """P_new (1 - p_new) (l_new - l_old)."""
+        return _sigmoid(new) * _sigmoid(-new) * (new - old), _no_log_std(new)
+
     def sample(self, inputs: Array, log_std: Array, counter: tuple[int, int, int], out: Array) -> None:
         """U < sigmoid(l)."""
         u = np.empty(out.shape, inputs.dtype)
@@ -239,6 +280,22 @@ class Gaussian:
     def fisher_factors(self, inputs: Array, log_std: Array) -> Array:
         """e_d / std; that of log_std is 2 and belongs to no sample."""
         return _diagonal(np.broadcast_to(np.exp(-log_std), inputs.shape))
+
+    def kl_old_new_gradient(
+        self, old: Array, old_log_std: Array, new: Array, new_log_std: Array
+    ) -> tuple[Array, Array]:
+        """(mean_new - mean_old) / std_new^2 and 1 - (std_old^2 + (mean_old - mean_new)^2) / std_new^2."""
+        ratio = np.exp(old_log_std - new_log_std)
+        z = (new - old) * np.exp(-new_log_std)
+        return z * np.exp(-new_log_std), 1 - (ratio * ratio + z * z)
+
+    def kl_new_old_gradient(
+        self, old: Array, old_log_std: Array, new: Array, new_log_std: Array
+    ) -> tuple[Array, Array]:
+        """(mean_new - mean_old) / std_old^2 and std_new^2 / std_old^2 - 1."""
+        ratio = np.exp(new_log_std - old_log_std)
+        by_mean = (new - old) * np.exp(-2 * old_log_std)
+        return by_mean, np.broadcast_to(ratio * ratio - 1, by_mean.shape)
 
     def sample(self, inputs: Array, log_std: Array, counter: tuple[int, int, int], out: Array) -> None:
         """Mean + std z."""
