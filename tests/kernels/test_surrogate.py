@@ -186,6 +186,31 @@ def test_ratios_beyond_all_bounds_are_seen(backend: str) -> None:
     assert not np.isfinite(gradient).all()
 
 
+@pytest.mark.parametrize("name", ["cartpole", "gaussian_wide"])
+def test_many_samples_on_many_threads(fast_backend: str, name: str) -> None:
+    """More than one chunk of rows: as the reference says, and the same bits for any number of threads."""
+    problem = random_policy_sample(LAYOUTS[name], 3333, np.float64, np.random.default_rng(4))
+    problem["advantages"][3000] = 40.0
+    problem["old_log_probs"][3000] -= 3.0  # the largest ratio in the last chunk
+    options: dict[str, Any] = {"ent_coef": 0.2}
+    vector = np.random.default_rng(5).standard_normal(len(problem["params"]))
+
+    def everything(backend: str, n_threads: int) -> list[Any]:
+        how: dict[str, Any] = {**options, "backend": backend, "n_threads": n_threads}
+        gradient, value = kernels.surrogate_gradient(**without_old(problem), **how)
+        product = kernels.surrogate_hessian_vector_product(**without_old(problem), vector=vector, **how)
+        evaluation = kernels.surrogate_evaluate(**problem, **how)
+        numbers = [*vars(value).values(), *vars(evaluation).values()]
+        return [gradient, product, np.array(numbers)]
+
+    one = everything(fast_backend, 1)
+    for ours, expected in zip(one, everything("reference", 1), strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=1e-10, atol=1e-12 * np.abs(expected).max())
+    for n_threads in (2, 4):
+        for ours, expected in zip(everything(fast_backend, n_threads), one, strict=True):
+            np.testing.assert_array_equal(ours, expected)
+
+
 def test_an_empty_batch_says_nothing(backend: str) -> None:
     problem = random_policy_sample(LAYOUTS["halfcheetah"], 0, np.float32, np.random.default_rng(0))
     assert set(vars(kernels.surrogate_evaluate(**problem, ent_coef=1.0, backend=backend)).values()) == {0.0}

@@ -4,6 +4,7 @@
 // ratio.
 #pragma once
 
+#include "fastpg/chunks.hpp"
 #include "fastpg/clipped_loss.hpp"
 #include "fastpg/divergences.hpp"
 
@@ -28,11 +29,11 @@ inline double largest_of(const T* terms, Index n, double largest) {
     return largest;
 }
 
-// L and its gradient, tile by tile.
+// L and its gradient on a part of the rows, tile by tile.
 template <class T>
 class SurrogateGradient {
 public:
-    SurrogateGradient(const PolicyShape& shape, const PolicyBatch<T>& batch, double ent_coef)
+    SurrogateGradient(const PolicyShape& shape, const PolicyBatch<T>& batch, double ent_coef, const T* params)
         : batch_(batch),
           ent_coef_(ent_coef),
           network_(shape.policy, n_log_std(shape.head), batch.n_rows),
@@ -43,20 +44,29 @@ public:
           terms_(kTileRows),
           weights_(kTileRows) {
         head_.bind(network_.tile.outputs(), network_.tile.output_gradient(), network_.extra_params());
+        network_.set_params(params);
     }
 
-    void compute(const T* params, T* gradient, double* stats) {
-        network_.set_params(params);
-        double surrogate = 0, entropy = 0;
-        for_each_tile(batch_.n_rows, [&](Index first, Index n) { add_tile(first, n, surrogate, entropy); });
+    void add_rows(Index first, Index end) {
+        for (; first < end; first += kTileRows) add_tile(first, smaller(kTileRows, end - first));
+    }
+
+    // Adds what another part has found.
+    void add(SurrogateGradient& other) {
+        surrogate_ += other.surrogate_;
+        entropy_ += other.entropy_;
+        for (Index i = 0; i < network_.size; ++i) network_.gradient.data()[i] += other.network_.gradient.data()[i];
+    }
+
+    void write(T* gradient, double* stats) const {
         network_.unpack(network_.gradient.data(), gradient);
         const double n = larger(static_cast<double>(batch_.n_rows), 1.0);
-        stats[kSurrogateEntropy] = entropy / n;
-        stats[kSurrogateValue] = surrogate / n + ent_coef_ * stats[kSurrogateEntropy];
+        stats[kSurrogateEntropy] = entropy_ / n;
+        stats[kSurrogateValue] = surrogate_ / n + ent_coef_ * stats[kSurrogateEntropy];
     }
 
 private:
-    void add_tile(Index first, Index n, double& surrogate, double& entropy) {
+    void add_tile(Index first, Index n) {
         const Minibatch all{nullptr, batch_.n_rows};
         network_.tile.load_inputs(batch_.observations, nullptr, first, n);
         network_.tile.forward(network_.params.data(), n);
@@ -72,8 +82,8 @@ private:
             store(weights_.data() + i, term * static_cast<T>(share));
             store(entropies_.data() + i, load(head_.entropy() + i));
         }
-        surrogate += sum_column(terms_.data(), n);
-        entropy += sum_column(entropies_.data(), n);
+        surrogate_ += sum_column(terms_.data(), n);
+        entropy_ += sum_column(entropies_.data(), n);
         head_.differentiate(weights_.data(), static_cast<T>(ent_coef_ * share), n);
         head_.add_log_std_gradient(n, network_.extra_gradient());
         network_.tile.backward(network_.params.data(), n, network_.gradient.data());
@@ -88,21 +98,26 @@ private:
     Buffer<T> entropies_;
     Buffer<T> terms_;
     Buffer<T> weights_;
+    double surrogate_ = 0;
+    double entropy_ = 0;
 };
 
 template <class T>
 void surrogate_gradient(const PolicyShape& shape, const PolicyBatch<T>& batch, double ent_coef, const T* params,
-                        T* gradient, double* stats, const Host&) {
+                        T* gradient, double* stats, const Host& host) {
     check_actions(shape.head, batch.actions.discrete, batch.n_rows);
-    SurrogateGradient<T> surrogate(shape, batch, ent_coef);
-    surrogate.compute(params, gradient, stats);
+    ChunkWorkers<SurrogateGradient<T>> parts(batch.n_rows, shape, batch, ent_coef, params);
+    parts.run(host);
+    for (Index c = 1; c < parts.count(); ++c) parts[0].add(parts[c]);
+    parts[0].write(gradient, stats);
 }
 
-// A candidate beside the old policy: forward passes alone, the activations of one tile at a time.
+// A candidate beside the old policy on a part of the rows: forward passes alone, the activations of one tile at a time.
 template <class T>
 class SurrogateEvaluation {
 public:
-    SurrogateEvaluation(const PolicyShape& shape, const PolicyBatch<T>& batch, const HeadArgs<T>& old_policy)
+    SurrogateEvaluation(const PolicyShape& shape, const PolicyBatch<T>& batch, const HeadArgs<T>& old_policy,
+                        const T* params)
         : batch_(batch),
           plan_(shape.policy),
           tile_(plan_, batch.n_rows),
@@ -115,24 +130,33 @@ public:
           advantages_(kTileRows) {
         for (Buffer<T>& terms : terms_) terms.reset(kTileRows);
         head_.bind(tile_.outputs(), probabilities_.data(), log_std_.data());
+        plan_.pack(params, params_.data());
+        copy(params + plan_.dense_size(), n_log_std(shape.head), log_std_.data());
     }
 
-    void compute(const T* params, double ent_coef, double* stats) {
-        plan_.pack(params, params_.data());
-        copy(params + plan_.dense_size(), n_log_std(head_.columns().shape), log_std_.data());
-        for (int i = 0; i < kNumEvaluationStats; ++i) stats[i] = 0;
-        for_each_tile(batch_.n_rows, [&](Index first, Index n) { add_tile(first, n, stats); });
+    void add_rows(Index first, Index end) {
+        for (; first < end; first += kTileRows) add_tile(first, smaller(kTileRows, end - first));
+    }
+
+    // Adds what another part has found.
+    void add(const SurrogateEvaluation& other) {
+        for (const int i : kSums) stats_[i] += other.stats_[i];
+        for (const int i : kMaxima) stats_[i] = largest_of(&other.stats_[i], 1, stats_[i]);
+    }
+
+    void write(double ent_coef, double* stats) const {
         const double n = larger(static_cast<double>(batch_.n_rows), 1.0);
-        for (const int i : {kSurrogateValue, kSurrogateEntropy, kKlOldNew, kKlNewOld, kSurrogateApproxKl}) {
-            stats[i] /= n;
-        }
+        for (const int i : kSums) stats[i] = stats_[i] / n;
+        for (const int i : kMaxima) stats[i] = stats_[i];
         stats[kSurrogateValue] += ent_coef * stats[kSurrogateEntropy];
     }
 
 private:
     enum Term { kGain, kEntropy, kOldNew, kNewOld, kApproxKl, kRatio, kNumTerms };
+    static constexpr int kSums[] = {kSurrogateValue, kSurrogateEntropy, kKlOldNew, kKlNewOld, kSurrogateApproxKl};
+    static constexpr int kMaxima[] = {kKlOldNewMax, kKlNewOldMax, kRatioMax};
 
-    void add_tile(Index first, Index n, double* stats) {
+    void add_tile(Index first, Index n) {
         const Minibatch all{nullptr, batch_.n_rows};
         tile_.load_inputs(batch_.observations, nullptr, first, n);
         tile_.forward(params_.data(), n);
@@ -143,14 +167,14 @@ private:
         by_kind(head_.columns().shape.kind, [&](auto kind) {
             for (Index i = 0; i < n; i += kLanes<T>) evaluate(kind, old_columns, i);
         });
-        stats[kSurrogateValue] += sum_column(terms_[kGain].data(), n);
-        stats[kSurrogateEntropy] += sum_column(terms_[kEntropy].data(), n);
-        stats[kKlOldNew] += sum_column(terms_[kOldNew].data(), n);
-        stats[kKlNewOld] += sum_column(terms_[kNewOld].data(), n);
-        stats[kSurrogateApproxKl] += sum_column(terms_[kApproxKl].data(), n);
-        stats[kKlOldNewMax] = largest_of(terms_[kOldNew].data(), n, stats[kKlOldNewMax]);
-        stats[kKlNewOldMax] = largest_of(terms_[kNewOld].data(), n, stats[kKlNewOldMax]);
-        stats[kRatioMax] = largest_of(terms_[kRatio].data(), n, stats[kRatioMax]);
+        stats_[kSurrogateValue] += sum_column(terms_[kGain].data(), n);
+        stats_[kSurrogateEntropy] += sum_column(terms_[kEntropy].data(), n);
+        stats_[kKlOldNew] += sum_column(terms_[kOldNew].data(), n);
+        stats_[kKlNewOld] += sum_column(terms_[kNewOld].data(), n);
+        stats_[kSurrogateApproxKl] += sum_column(terms_[kApproxKl].data(), n);
+        stats_[kKlOldNewMax] = largest_of(terms_[kOldNew].data(), n, stats_[kKlOldNewMax]);
+        stats_[kKlNewOldMax] = largest_of(terms_[kNewOld].data(), n, stats_[kKlNewOldMax]);
+        stats_[kRatioMax] = largest_of(terms_[kRatio].data(), n, stats_[kRatioMax]);
     }
 
     // Every number of the rows i ... i + kLanes - 1 into terms_.
@@ -180,14 +204,17 @@ private:
     Buffer<T> old_log_probs_;
     Buffer<T> advantages_;
     Buffer<T> terms_[kNumTerms];
+    double stats_[kNumEvaluationStats] = {};
 };
 
 template <class T>
 void surrogate_evaluate(const PolicyShape& shape, const PolicyBatch<T>& batch, double ent_coef, const T* params,
-                        const HeadArgs<T>& old_policy, double* stats, const Host&) {
+                        const HeadArgs<T>& old_policy, double* stats, const Host& host) {
     check_actions(shape.head, batch.actions.discrete, batch.n_rows);
-    SurrogateEvaluation<T> evaluation(shape, batch, old_policy);
-    evaluation.compute(params, ent_coef, stats);
+    ChunkWorkers<SurrogateEvaluation<T>> parts(batch.n_rows, shape, batch, old_policy, params);
+    parts.run(host);
+    for (Index c = 1; c < parts.count(); ++c) parts[0].add(parts[c]);
+    parts[0].write(ent_coef, stats);
 }
 
 }  // namespace FASTPG_ISA

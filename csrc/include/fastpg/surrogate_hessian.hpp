@@ -32,12 +32,17 @@ public:
         head_.bind(tile_.outputs(), tile_.by_outputs(), log_std_.data());
     }
 
-    void compute(T* out) {
-        for_each_tile(batch_.n_rows, [&](Index first, Index n) { add_tile(first, n); });
+    void add_rows(Index first, Index end) {
+        for (; first < end; first += kTileRows) add_tile(first, smaller(kTileRows, end - first));
+    }
+
+    Index n_params() const {
+        return n_network_ + n_log_std(head_.columns().shape);
+    }
+
+    void write(T* out) const {
         tile_.unpack_product(out);
-        const HeadShape& shape = head_.columns().shape;
-        T* by_log_std = out + n_network_;
-        copy(log_std_product_.data(), n_log_std(shape), by_log_std);
+        copy(log_std_product_.data(), n_log_std(head_.columns().shape), out + n_network_);
     }
 
 private:
@@ -99,10 +104,17 @@ private:
 
 template <class T>
 void surrogate_hessian_vector_product(const PolicyShape& shape, const PolicyBatch<T>& batch, double ent_coef,
-                                      const T* params, const T* vector, T* out, const Host&) {
+                                      const T* params, const T* vector, T* out, const Host& host) {
     check_actions(shape.head, batch.actions.discrete, batch.n_rows);
-    SurrogateHessian<T> hessian(shape, batch, ent_coef, params, vector);
-    hessian.compute(out);
+    ChunkWorkers<SurrogateHessian<T>> parts(batch.n_rows, shape, batch, ent_coef, params, vector);
+    parts.run(host);
+    const Index n = parts[0].n_params();
+    Buffer<T> term(n);
+    parts[0].write(out);
+    for (Index c = 1; c < parts.count(); ++c) {
+        parts[c].write(term.data());
+        for (Index i = 0; i < n; ++i) out[i] += term.data()[i];
+    }
 }
 
 }  // namespace FASTPG_ISA

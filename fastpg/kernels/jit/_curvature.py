@@ -1,4 +1,4 @@
-"""Derivatives of a policy along a direction of the parameters, forward and backward, on tiles of rows.
+"""Derivatives of a policy's gradient along a direction of the parameters, on tiles of rows.
 
 R is the derivative along the direction (Pearlmutter, Neural Computation 6, 1994); arrays named ``..._dot`` hold it.
 Activations and their R lie layer after layer in ``work`` and ``work_dot``, as in ``_network``.
@@ -13,36 +13,9 @@ from numpy.typing import NDArray
 
 from fastpg.kernels.jit._compile import BERNOULLI, CATEGORICAL, jit
 from fastpg.kernels.jit._distributions import categorical_entropy, log_normalizer, sigmoid
-from fastpg.kernels.jit._network import _add_rows, _apply_derivative, _spread, add_product
+from fastpg.kernels.jit._network import _add_rows, _apply_derivative, add_product
 
 Array = NDArray[Any]
-
-
-@jit
-def tangent_tile(
-    params: Array, direction: Array, sizes: Array, is_relu: bool, inputs: Array, work: Array, work_dot: Array
-) -> Array:
-    """Fill ``work_dot`` from the activations in ``work``; return R of the outputs, a view."""
-    n_layers = sizes.size - 1
-    n_rows = inputs.shape[0]
-    y, y_dot = inputs, inputs
-    start, at = 0, 0
-    for level in range(n_layers):
-        n_in, n_out = sizes[level], sizes[level + 1]
-        bias_at = start + n_in * n_out
-        end = at + n_rows * n_out
-        z_dot = work_dot[at:end].reshape((n_rows, n_out))
-        _spread(direction[bias_at : bias_at + n_out], z_dot)
-        add_product(z_dot, y, direction[start:bias_at].reshape((n_in, n_out)))
-        if level > 0:
-            add_product(z_dot, y_dot, params[start:bias_at].reshape((n_in, n_out)))
-        if level < n_layers - 1:
-            _apply_derivative(work[at:end], is_relu, work_dot[at:end])
-        y = work[at:end].reshape((n_rows, n_out))
-        y_dot = z_dot
-        start = bias_at + n_out
-        at = end
-    return y_dot
 
 
 @jit

@@ -8,14 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastpg.kernels.jit._compile import as_float, head_arguments, jit, network_arguments, writable
-from fastpg.kernels.jit._curvature import (
-    add_row_curvature,
-    backward_tangent_tile,
-    row_log_prob_change,
-    tangent_tile,
-)
+from fastpg.kernels.jit._curvature import add_row_curvature, backward_tangent_tile, row_log_prob_change
 from fastpg.kernels.jit._distributions import add_row_gradient, row_entropy, row_kl_old_new, row_log_prob
-from fastpg.kernels.jit._network import TILE_ROWS, backward_tile, forward_tile, transpose_weights
+from fastpg.kernels.jit._network import TILE_ROWS, backward_tile, forward_tile, tangent_tile, transpose_weights
 from fastpg.kernels.layout import PolicyLayout
 
 Array = NDArray[Any]
