@@ -1,7 +1,8 @@
 """A2C: one gradient step per short rollout, down -mean(A log pi) + c1 * value error - c2 * entropy.
 
 The synchronous form of A3C: Mnih et al. 2016, "Asynchronous Methods for Deep Reinforcement Learning",
-arXiv:1602.01783, algorithm S3. Defaults are stable-baselines3's, which are those of OpenAI baselines.
+arXiv:1602.01783, algorithm S3. Defaults are stable-baselines3's, which are those of OpenAI baselines, but for the
+learning rate: theirs is that of Atari and fails on CartPole for some seeds. ``preset="sb3"`` has it.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ RMSPROP_ALPHA = 0.99
 class A2CConfig(JointLossConfig):
     """Arguments of A2C."""
 
-    learning_rate: Schedule = argument(7e-4, Scheduled(), "Step size; a number, lin_START or a function.")
+    learning_rate: Schedule = argument(
+        1.5e-3, Scheduled(), "Step size; a number, lin_START or a function.", source="measured, docs/algorithms/a2c.md"
+    )
     n_steps: int = argument(5, Integer(1, MAX_COUNT), "Steps of each environment per iteration.")
     gae_lambda: float = argument(
         1.0, Real(0.0, 1.0), "Bias-variance trade-off of the advantage estimate (GAE); 1: n-step returns."
@@ -34,6 +37,8 @@ class A2CConfig(JointLossConfig):
     use_rms_prop: bool = argument(True, Flag(), "RMSprop; False takes Adam.")
 
     algorithm: ClassVar[str] = "A2C"
+    #: every default of stable-baselines3
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"sb3": {"learning_rate": 7e-4}}
 
     @classmethod
     def _contradictions(cls, values: Mapping[str, Any], rejected: set[str]) -> Iterable[tuple[set[str], str]]:

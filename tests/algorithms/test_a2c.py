@@ -37,10 +37,17 @@ SB3_DEFAULTS = {
 }
 
 
-def test_defaults_are_those_of_stable_baselines3() -> None:
+def test_defaults_are_those_of_stable_baselines3_but_for_the_learning_rate() -> None:
     config = A2CConfig()
-    assert {name: getattr(config, name) for name in SB3_DEFAULTS} == SB3_DEFAULTS
+    differing = {name for name in SB3_DEFAULTS if getattr(config, name) != SB3_DEFAULTS[name]}
+    assert differing == {"learning_rate"}
     assert set(SB3_DEFAULTS) <= set(inspect.signature(fastpg.A2C).parameters)
+
+
+def test_the_preset_has_every_default_of_stable_baselines3() -> None:
+    config = A2CConfig.from_arguments({"preset": "sb3"})
+    assert {name: getattr(config, name) for name in SB3_DEFAULTS} == SB3_DEFAULTS
+    assert A2CConfig.from_arguments({"preset": "sb3", "learning_rate": 1e-2}).learning_rate == 1e-2
 
 
 @pytest.mark.parametrize(

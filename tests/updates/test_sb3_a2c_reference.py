@@ -48,7 +48,7 @@ def run(described: dict[str, Any], arrays: Arrays, dtype: Any, backend: str) -> 
     layout = layout_of(described)
     rollout = {name: arrays[name].astype(dtype) for name in ("observations", "advantages", "returns", "old_values")}
     actions = arrays["actions"].astype(layout.head.action_dtype(np.dtype(dtype)))
-    update = a2c(A2CConfig(**described["arguments"]))
+    update = a2c(A2CConfig.from_arguments({"preset": "sb3", **described["arguments"]}))
     state = OptimizerState.start(arrays["initial_params"].astype(dtype))
     for update_index in range(described["n_updates"]):
         network, log_std, _ = layout.split(state.params)
