@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 from fastpg.algorithms.checks import Choice, Flag, Integer, Optional, Real, Scheduled, argument
-from fastpg.algorithms.config import MAX_COUNT, unused_options
+from fastpg.algorithms.config import MAX_COUNT
 from fastpg.algorithms.critic import CriticConfig
 from fastpg.kernels.clipped_loss import KL_DIRECTIONS, KLDirection
 from fastpg.updates.inner_loop import KLStop, MinibatchAdam
@@ -83,12 +83,11 @@ class MDPOConfig(CriticConfig):
     )
 
     algorithm: ClassVar[str] = "MDPO"
+    value_rate: ClassVar[str] = "critic_learning_rate"
 
     @classmethod
     def _contradictions(cls, values: Mapping[str, Any], rejected: set[str]) -> Iterable[tuple[set[str], str]]:
         yield from super()._contradictions(values, rejected)
-        if values["critic_solver"] == "lm":
-            yield from unused_options(cls, values, ["critic_learning_rate"], because=("critic_solver", "'adam'"))
         q = values["tsallis_q"]
         if q == 1.0:
             yield {"tsallis_q"}, "tsallis_q: expected a number other than 1, which is kl_direction='new_old', got 1.0"
@@ -103,11 +102,6 @@ class MDPOConfig(CriticConfig):
     def entropy_reward(self) -> float:
         """Reward per nat of -log pi(a|s)."""
         return self.entropy_weight
-
-    @property
-    def value_learning_rate(self) -> Schedule:
-        """The value network's own."""
-        return self.critic_learning_rate
 
 
 def mdpo(config: MDPOConfig) -> ProximalUpdate:

@@ -184,7 +184,12 @@ class ProximalUpdate:
             return new, report
         start = _with_policy_of(new, old, problem.layout.actor.n_params, report.n_optimizer_steps)
         new, about = self.critic(start, problem, seed=seed, **moment)
-        return new, replace(report, value_loss=about.value_loss, loss=report.policy_gradient_loss)
+        return new, replace(
+            report,
+            value_loss=about.value_loss,
+            critic_damping=about.critic_damping,
+            loss=report.policy_gradient_loss,
+        )
 
     def _arguments(
         self, old: OptimizerState, batch: Batch, *, progress_remaining: float, update_index: int
