@@ -12,13 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastpg.errors import ConfigError
-from fastpg.training.loading import model_class
 
 Arguments = Mapping[str, Any]
 
-#: Environments side by side where an algorithm is run with its own defaults, as in the learning tests.
+#: Environments side by side where an algorithm is run with its own defaults.
 N_ENVS_OF_DEFAULTS = 8
 SETTINGS = ("zoo", "defaults")
+#: Arguments that say more about the task than about the algorithm.
+SHARED = ("gamma", "gae_lambda", "normalize")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +30,7 @@ class Task:
         env: Gymnasium id.
         total_timesteps: environment steps of one run.
         threshold: return at which Gymnasium calls it solved; None if it does not say.
-        tuned: algorithm -> arguments. Those of TRPO serve the algorithms that are not listed, as far as they
-            have arguments of these names.
+        tuned: algorithm -> arguments. Algorithms that are not listed get TRPO's ``SHARED`` ones.
     """
 
     env: str
@@ -151,5 +151,5 @@ def arguments_for(task: Task, algorithm: str, *, settings: str) -> dict[str, Any
         return {"n_envs": N_ENVS_OF_DEFAULTS}
     if algorithm in task.tuned:
         return dict(task.tuned[algorithm])
-    known = model_class(algorithm).config_class.fields()
-    return {name: value for name, value in task.tuned["TRPO"].items() if name in known}
+    shared = {name: value for name, value in task.tuned["TRPO"].items() if name in SHARED}
+    return {"n_envs": N_ENVS_OF_DEFAULTS} | shared
