@@ -40,7 +40,7 @@ class Member:
 
 #: Algorithms with other options than their own defaults.
 VARIANTS = (
-    Member("REINFORCE", "VPG", {"use_critic": False}),
+    Member("REINFORCE", "VPG", {"use_critic": False, "gae_lambda": 1.0}),
     Member("TRPO, adaptive radius", "TRPO", {"adaptive_radius": "surrogate"}),
     Member("PPO, KL penalty", "PPO", {"penalty": "kl"}),
 )
