@@ -21,6 +21,9 @@ _NOCEDAL = "Nocedal and Wright 2006, Algorithm 4.1"
 _MARTENS = "Martens 2010"
 #: Ratio of consecutive iteration numbers whose iterates CG-backtracking looks at. Source: Martens 2010, section 4.6.
 ITERATE_SPACING = 1.3
+#: Bounds of an adaptive radius where none are given, as multiples of ``target_kl``. Measured: with ten times instead of
+#: three TRPO on CartPole-v1 ends lower than with a fixed radius, because the surrogate approves of its own samples.
+RADIUS_RANGE = (0.1, 3.0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +100,18 @@ class NaturalGradientConfig(CriticConfig):
     radius_expand: float = argument(2.0, Real(1.0), "Factor of the radius after a good step.", source=_NOCEDAL)
     radius_shrink_below: float = argument(0.25, Real(0.0), "Ratio below which a step was bad.", source=_NOCEDAL)
     radius_expand_above: float = argument(0.75, Real(0.0), "Ratio above which it was good.", source=_NOCEDAL)
-    radius_min: float = argument(1e-3, Real(0.0, is_above=True), "Lower bound of the radius, nats.", source="fastpg")
-    radius_max: float = argument(0.1, Real(0.0, is_above=True), "Upper bound of the radius, nats.", source="fastpg")
+    radius_min: float | None = argument(
+        None,
+        Optional(Real(0.0, is_above=True)),
+        "Lower bound of the radius, nats; None: a tenth of target_kl.",
+        source="fastpg",
+    )
+    radius_max: float | None = argument(
+        None,
+        Optional(Real(0.0, is_above=True)),
+        "Upper bound of the radius, nats; None: three times target_kl.",
+        source="fastpg",
+    )
 
     @classmethod
     def _contradictions(cls, values: Mapping[str, Any], rejected: set[str]) -> Iterable[tuple[set[str], str]]:
@@ -152,7 +165,8 @@ def _damping_contradictions(values: Mapping[str, Any]) -> Iterable[tuple[set[str
 def _radius_contradictions(values: Mapping[str, Any]) -> Iterable[tuple[set[str], str]]:
     if values["adaptive_radius"] is None:
         return
-    low, start, high = (_number(values[name]) for name in ("radius_min", "target_kl", "radius_max"))
+    start = _number(values["target_kl"])
+    low, high = (_bound(values[name], start, part) for name, part in zip(_BOUNDS, RADIUS_RANGE, strict=True))
     if not low <= start <= high:
         yield (
             {"target_kl", "radius_min", "radius_max"},
@@ -165,6 +179,14 @@ def _radius_contradictions(values: Mapping[str, Any]) -> Iterable[tuple[set[str]
             {"radius_shrink_below", "radius_expand_above"},
             f"radius_shrink_below: expected at most radius_expand_above = {above:g}, got {below:g}",
         )
+
+
+_BOUNDS = ("radius_min", "radius_max")
+
+
+def _bound(given: Any, target_kl: float, multiple: float) -> float:
+    """A bound of the radius in nats: as given, or a ``multiple`` of ``target_kl``."""
+    return multiple * target_kl if given is None else _number(given)
 
 
 def _number(value: Any) -> float:
@@ -226,6 +248,6 @@ def _controller(config: NaturalGradientConfig) -> RadiusController:
         expand_above=config.radius_expand_above,
         shrink=config.radius_shrink,
         expand=config.radius_expand,
-        minimum=config.radius_min,
-        maximum=config.radius_max,
+        minimum=_bound(config.radius_min, config.target_kl, RADIUS_RANGE[0]),
+        maximum=_bound(config.radius_max, config.target_kl, RADIUS_RANGE[1]),
     )

@@ -81,7 +81,7 @@ def test_npg_refuses_by_name(name: str, value: Any) -> None:
         ({"solver": "woodbury", "cg_backtracking": True}, ("cg_backtracking", "solver")),
         ({"solver": "woodbury", "cg_damping": 0.0}, ("cg_damping", "solver")),
         ({"damping": "adaptive", "cg_damping": 0.0}, ("cg_damping", "damping")),
-        ({"adaptive_radius": "surrogate", "target_kl": 0.5}, ("target_kl", "radius_max")),
+        ({"adaptive_radius": "surrogate", "radius_max": 0.005}, ("target_kl", "radius_max")),
         (
             {"adaptive_radius": "surrogate", "radius_shrink_below": 0.9},
             ("radius_shrink_below", "radius_expand_above"),
@@ -185,6 +185,15 @@ def test_every_option_of_trpo_reaches_its_part() -> None:
 def test_ratio_acceptance_is_part_of_the_adaptive_radius() -> None:
     acceptance = trpo(TRPOConfig(adaptive_radius="surrogate")).acceptance
     assert acceptance == Backtracking(accept_ratio=0.1)
+
+
+def test_bounds_of_the_radius_follow_target_kl() -> None:
+    radius = trpo(TRPOConfig(adaptive_radius="surrogate", target_kl=0.5)).radius
+    assert isinstance(radius, AdaptiveRadius)
+    assert (radius.controller.minimum, radius.controller.maximum) == (0.05, 1.5)
+    radius = trpo(TRPOConfig(adaptive_radius="surrogate", radius_min=0.01, radius_max=0.02)).radius
+    assert isinstance(radius, AdaptiveRadius)
+    assert (radius.controller.minimum, radius.controller.maximum) == (0.01, 0.02)
 
 
 def test_npg_composes() -> None:
