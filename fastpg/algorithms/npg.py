@@ -13,15 +13,20 @@ from typing import Any, ClassVar
 
 from fastpg.algorithms.checks import Choice, Integer, Optional, Real, argument
 from fastpg.algorithms.config import MAX_COUNT
-from fastpg.algorithms.natural import NaturalGradientConfig, kl_radius, natural_gradient, ratio, return_review
+from fastpg.algorithms.directions import DirectionConfig, make_direction
+from fastpg.algorithms.natural import kl_radius, ratio, return_review
 from fastpg.updates.acceptance import AcceptFinite
 from fastpg.updates.local_model import LocalModelUpdate
 from fastpg.updates.proximity import KLOldNew
 from fastpg.updates.step_length import FixedStep
 
+#: Martens 2010, "Deep learning via Hessian-free optimization": damping by Marquardt's rule (section 4.1), conjugate
+#: gradient until it converges (4.4), from 0.95 of its last solution on (4.5), and back over its iterates (4.6).
+HESSIAN_FREE = {"damping": "adaptive", "cg_max_steps": 50, "cg_warm_start": 0.95, "cg_backtracking": True}
+
 
 @dataclass(frozen=True, kw_only=True)
-class NPGConfig(NaturalGradientConfig):
+class NPGConfig(DirectionConfig):
     """Arguments of NPG."""
 
     n_steps: int = argument(
@@ -41,6 +46,7 @@ class NPGConfig(NaturalGradientConfig):
     )
 
     algorithm: ClassVar[str] = "NPG"
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"hessian_free": HESSIAN_FREE}
 
     @classmethod
     def _contradictions(cls, values: Mapping[str, Any], rejected: set[str]) -> Iterable[tuple[set[str], str]]:
@@ -53,6 +59,12 @@ class NPGConfig(NaturalGradientConfig):
             )
         if values["step_rule"] != "fixed":
             return
+        if values["direction"] == "ksd":
+            yield (
+                {"direction", "step_rule"},
+                "direction: expected 'natural' or 'newton' with step_rule='fixed', which has no radius, got 'ksd' (or "
+                "step_rule='kl')",
+            )
         if values["step_size"] is None:
             yield {"step_size", "step_rule"}, "step_size: expected a number > 0 with step_rule='fixed', got None"
         if values["target_kl"] != cls.fields()["target_kl"].default:
@@ -75,7 +87,7 @@ def npg(config: NPGConfig) -> LocalModelUpdate:
     return LocalModelUpdate(
         surrogate=ratio(config),
         proximity=KLOldNew(),
-        direction=natural_gradient(config),
+        direction=make_direction(config),
         radius=radius,
         acceptance=AcceptFinite(),
         critic=config.make_critic(),

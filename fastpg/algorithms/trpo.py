@@ -13,17 +13,20 @@ from typing import Any, ClassVar
 
 from fastpg.algorithms.checks import Choice, Flag, Integer, Optional, Real, argument
 from fastpg.algorithms.config import MAX_COUNT
-from fastpg.algorithms.natural import NaturalGradientConfig, kl_radius, natural_gradient, ratio, return_review
-from fastpg.updates.acceptance import Backtracking
+from fastpg.algorithms.directions import DirectionConfig, make_direction
+from fastpg.algorithms.natural import kl_radius, ratio, return_review
+from fastpg.updates.acceptance import AcceptFinite, Backtracking
 from fastpg.updates.local_model import LocalModelUpdate
+from fastpg.updates.minorant import MinorantDirection, penalty_constant
 from fastpg.updates.proximity import KLOldNew
 from fastpg.updates.radius import RadiusController
+from fastpg.updates.step_length import FixedStep
 
 _CONTRIB = "sb3-contrib"
 
 
 @dataclass(frozen=True, kw_only=True)
-class TRPOConfig(NaturalGradientConfig):
+class TRPOConfig(DirectionConfig):
     """Arguments of TRPO."""
 
     line_search_shrinking_factor: float = argument(
@@ -48,6 +51,12 @@ class TRPOConfig(NaturalGradientConfig):
         "What target_kl bounds in the line search: the mean KL divergence over the states, or the largest.",
         source=_CONTRIB,
     )
+    penalty: str | None = argument(
+        None,
+        Optional(Choice(("theory",))),
+        "Experimental: 'theory' maximises the lower bound L - C max KL of Theorem 1 instead of bounding the KL.",
+        source="Schulman et al. 2015",
+    )
 
     algorithm: ClassVar[str] = "TRPO"
 
@@ -59,6 +68,34 @@ class TRPOConfig(NaturalGradientConfig):
                 {"accept_ratio", "check_improvement"},
                 f"accept_ratio: expected None or 0 with check_improvement=False, got {values['accept_ratio']!r}",
             )
+        if values["penalty"] == "theory":
+            yield from cls._theory_contradictions(values)
+
+    @classmethod
+    def _theory_contradictions(cls, values: Mapping[str, Any]) -> Iterable[tuple[set[str], str]]:
+        if values["gamma"] == 1.0:
+            yield (
+                {"gamma", "penalty"},
+                "gamma: expected a number < 1 with penalty='theory', whose constant divides by (1 - gamma)^2, got 1.0",
+            )
+        for name in ("target_kl", "constraint", "adaptive_radius", "direction", "ent_coef", "accept_ratio"):
+            default = cls.fields()[name].default
+            if values[name] != default:
+                yield (
+                    {name, "penalty"},
+                    f"{name}: expected {default!r} with penalty='theory', which has no use for it, got "
+                    f"{values[name]!r} (or penalty=None)",
+                )
+
+    def _cautions(self) -> list[str]:
+        if self.penalty is None:
+            return super()._cautions()
+        constant = penalty_constant(1.0, self.gamma)
+        return [
+            f"penalty='theory' takes tiny steps: with gamma={self.gamma:g} its coefficient is {constant:.3g} times the "
+            "largest absolute advantage. It shows the theory and hardly learns; leave penalty out to train.",
+            *super()._cautions(),
+        ]
 
     @property
     def effective_accept_ratio(self) -> float:
@@ -70,10 +107,19 @@ class TRPOConfig(NaturalGradientConfig):
 
 def trpo(config: TRPOConfig) -> LocalModelUpdate:
     """TRPO as a composition."""
+    if config.penalty == "theory":
+        return LocalModelUpdate(
+            surrogate=ratio(config),
+            proximity=KLOldNew(),
+            direction=MinorantDirection(gamma=config.gamma),
+            radius=FixedStep(1.0),
+            acceptance=AcceptFinite(),
+            critic=config.make_critic(),
+        )
     return LocalModelUpdate(
         surrogate=ratio(config),
         proximity=KLOldNew(statistic="max" if config.constraint == "max_kl" else "mean"),
-        direction=natural_gradient(config),
+        direction=make_direction(config),
         radius=kl_radius(config),
         acceptance=Backtracking(
             shrinking_factor=config.line_search_shrinking_factor,

@@ -6,6 +6,7 @@ update, by the training loop, and owns what the kernels cache.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -14,6 +15,8 @@ import numpy as np
 
 from fastpg.kernels.dense_solve import DenseSolution, solve_cholesky, solve_woodbury
 from fastpg.kernels.fisher import Fisher, bind_fisher
+from fastpg.kernels.heads import kl_old_new
+from fastpg.kernels.kl_gradient import kl_gradient
 from fastpg.kernels.layout import ActorCriticLayout, PolicyLayout
 from fastpg.kernels.mlp import mlp_forward
 from fastpg.kernels.surrogate import (
@@ -27,6 +30,7 @@ from fastpg.types import Array, Batch
 
 #: Added to the standard deviation of the advantages. Source: stable-baselines3.
 ADVANTAGE_EPSILON = 1e-8
+_SAMPLES = ("observations", "actions", "old_log_probs", "advantages")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,16 +116,50 @@ class SampledPolicy:
             backend=self.backend,
         )
 
-    def part(self, index: int, n_parts: int) -> SampledPolicy:
-        """The problem on every ``n_parts``-th sample from number ``index`` on; advantages stay as they are."""
-        rows = slice(index, None, n_parts)
-        return replace(
-            self,
-            observations=np.ascontiguousarray(self.observations[rows]),
-            actions=np.ascontiguousarray(self.actions[rows]),
-            old_log_probs=np.ascontiguousarray(self.old_log_probs[rows]),
-            advantages=np.ascontiguousarray(self.advantages[rows]),
+    def kl_old_new(self, params: Array) -> Array:
+        """KL(old || new) of every sample (B,), nats, with the new policy at ``params``."""
+        network, log_std = self.layout.split(params)
+        options: dict[str, Any] = {"n_threads": self.n_threads, "backend": self.backend}
+        inputs = mlp_forward(network, self.observations, layout=self.layout.policy, **options)
+        return kl_old_new(*self._old_policy, inputs, log_std, head=self.layout.head, backend=self.backend)
+
+    def kl_gradient(self, params: Array, weights: Array | None = None) -> tuple[Array, float]:
+        """The gradient (P,) of the sum of ``weights`` (B,) times KL(old || new), and that sum; None: the mean."""
+        if weights is None:
+            weights = np.full(self.n_samples, 1.0 / max(self.n_samples, 1))
+        gradient = kl_gradient(
+            params,
+            self.observations,
+            *self._old_policy,
+            weights.astype(params.dtype),
+            direction="old_new",
+            **self._options,
         )
+        return gradient, float(np.sum(weights * self.kl_old_new(params), dtype=np.float64))
+
+    def part(self, index: int, n_parts: int) -> SampledPolicy:
+        """The problem with samples ``index``, ``index + n_parts``, ...; all where there are too few."""
+        if self.n_samples < n_parts:
+            return self
+        return self._with(lambda array: np.ascontiguousarray(array[index::n_parts]), self.params)
+
+    def in_double(self) -> SampledPolicy:
+        """The same problem in float64."""
+
+        def double(array: Array) -> Array:
+            return array if array.dtype.kind == "i" else array.astype(np.float64)
+
+        return self._with(double, self.params.astype(np.float64))
+
+    @property
+    def max_abs_advantage(self) -> float:
+        """The largest absolute advantage; 0 without samples."""
+        return float(np.abs(self.advantages).max(initial=0.0))
+
+    def _with(self, change: Callable[[Array], Array], params: Array) -> SampledPolicy:
+        """This problem with ``change`` applied to every array of samples."""
+        samples: dict[str, Any] = {name: change(getattr(self, name)) for name in _SAMPLES}
+        return replace(self, params=params, **samples)
 
     @property
     def _sample(self) -> tuple[Array, Array, Array, Array]:

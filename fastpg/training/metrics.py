@@ -97,6 +97,11 @@ METRICS: tuple[Metric, ...] = (
     Metric("train/n_cg_breakdowns", "updates", "Updates so far in which conjugate gradient broke down."),
     Metric("train/n_line_search_failures", "updates", "Updates so far in which no step was acceptable."),
     Metric("train/n_steps_taken_back", "updates", "Steps so far that the return of the next rollout made void."),
+    Metric("train/minorant", "return", "Lower bound M of the improvement of the return, after the step."),
+    Metric("train/minorant_surrogate", "return", "First term of M: change of mean(ratio A) / (1 - γ)."),
+    Metric("train/n_inner_evaluations", "", "Gradients that the ascent within a subspace, or of M, used."),
+    Metric("train/is_fisher_fallback", "", "1 if the natural gradient took the place of Newton's direction, else 0."),
+    Metric("train/n_fisher_fallbacks", "updates", "Updates so far in which it did."),
     Metric(
         "train/explained_variance",
         "",

@@ -43,6 +43,7 @@ class Ray:
         damping: lambda.
         memory: arrays to remember for the next update.
         alternatives: earlier iterates of the solver, in their order.
+        numbers: fields of the ``UpdateReport`` that only this direction knows.
     """
 
     vector: Array
@@ -57,6 +58,7 @@ class Ray:
     damping: float | None = None
     memory: Mapping[str, Array] = field(default_factory=dict)
     alternatives: tuple[Ray, ...] = ()
+    numbers: Mapping[str, Any] = field(default_factory=dict)
 
     def predicted(self, length: float) -> float:
         """The improvement of the surrogate that the model predicts at ``length`` times x."""

@@ -14,21 +14,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fastpg.types import Array
+from fastpg.updates.damping import Damping
+from fastpg.updates.directions import Context, Ray
 from fastpg.updates.lbfgs import LBFGS, dot, norm
+from fastpg.updates.problem import FisherKind, PolicyProblem
 
-Array = NDArray[Any]
 Product = Callable[[Array], Array]
 #: step s (P,), coefficient of the KL divergence -> (surrogate - coefficient * mean KL) and its gradient (P,)
 PenalisedObjective = Callable[[Array, float], tuple[float, Array]]
 
 #: A vector is dependent on the basis when this part of its norm, or less, is orthogonal to it.
 _INDEPENDENCE = math.sqrt(np.finfo(np.float64).eps)
-_INNER = LBFGS(max_iterations=20)
+#: Of the coefficients: gradients in float32 on half of the samples say nothing beyond three digits.
+_INNER = LBFGS(max_iterations=20, relative_tolerance=1e-3)
+_LAST_STEP = "krylov_last_step"
 
 
 @dataclass(frozen=True)
@@ -170,6 +173,86 @@ class SubspaceAscent:
             return space.basis
         rows: Array = np.einsum("ji,jp->ip", vectors / np.sqrt(floored), space.basis)
         return rows
+
+
+_ASCENT = SubspaceAscent()
+
+
+@dataclass(frozen=True, kw_only=True)
+class KrylovDescent:
+    """Krylov subspace descent as a direction; its ray is a step. It needs a radius.
+
+    The halves are the samples of even and of odd number: neighbours in time (or, with several environments, other
+    environments), so that both halves have seen the same policy for as long.
+
+    Attributes:
+        dimension: Krylov vectors, >= 1; the last step is one more.
+        damping: lambda, added to F in the products; the objective has -beta lambda/2 s's for it.
+        fisher: ``exact`` or ``empirical``.
+        ascent: of the coefficients.
+    """
+
+    dimension: int
+    damping: Damping
+    fisher: FisherKind = "exact"
+    ascent: SubspaceAscent = _ASCENT
+
+    def __call__(self, problem: PolicyProblem, gradient: Array, context: Context) -> Ray:
+        """The ray, with the last step's direction in ``memory``."""
+        if context.radius is None:
+            raise ValueError("Krylov subspace descent needs a radius. Fix: use a step rule with a bound on the KL.")
+        damping = self.damping.current(context.scalars)
+        fisher = problem.part(0, 2).fisher(self.fisher)
+        space = krylov_subspace(
+            gradient,
+            lambda v: fisher.product(v.astype(gradient.dtype), damping=damping),
+            dimension=self.dimension,
+            last_step=context.memory.get(_LAST_STEP),
+        )
+        objective = _penalised(problem.part(1, 2), damping)
+        found = self.ascent(space, gradient, objective, bound=context.radius / context.metric_scale)
+        step = found.step.astype(gradient.dtype)
+        curvature = _curvature(space, found.step)
+        return Ray(
+            vector=step,
+            slope=dot(gradient, found.step),
+            curvature=curvature,
+            fisher_curvature=curvature - damping * dot(found.step, found.step),
+            is_step=True,
+            has_broken_down=not found.step.any(),
+            iterations=space.n_products,
+            damping=damping,
+            memory={_LAST_STEP: step},
+            numbers={"kl_coef": found.kl_coef, "n_inner_evaluations": found.n_evaluations},
+        )
+
+    def adapted(self, ray: Ray, *, actual: float, predicted: float) -> dict[str, float]:
+        """The next damping."""
+        damping = 0.0 if ray.damping is None else ray.damping
+        return self.damping.adapted(damping, actual=actual, predicted=predicted)
+
+
+def _penalised(problem: PolicyProblem, damping: float) -> PenalisedObjective:
+    """L - beta (mean KL(old || new) + lambda/2 s's) of ``problem`` as a function of the step s and beta.
+
+    Without the damping the ascent would run far along directions that the divergence of these samples does not see.
+    """
+
+    def objective(step: Array, beta: float) -> tuple[float, Array]:
+        params = problem.params + step.astype(problem.params.dtype)
+        gradient, value = problem.surrogate_gradient(params)
+        kl_gradient, kl_old_new = problem.kl_gradient(params)
+        penalty = kl_old_new + 0.5 * damping * dot(step, step)
+        penalty_gradient = kl_gradient + damping * step
+        return value.surrogate - beta * penalty, gradient.astype(np.float64) - beta * penalty_gradient
+
+    return objective
+
+
+def _curvature(space: Subspace, step: Array) -> float:
+    """The product s'Fs for s in the space."""
+    coordinates = _times(space.basis, step)
+    return dot(coordinates, np.einsum("ij,j->i", space.metric, coordinates))
 
 
 def _times(rows: Array, vector: Array) -> Array:

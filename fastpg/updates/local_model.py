@@ -196,7 +196,9 @@ class LocalModelUpdate:
         ray = self._best_iterate(problem, self.direction(problem, gradient, context), context.radius)
         move = replace(start, ray=ray, radius=context.radius, length=self.radius.length(ray, context.radius))
         if not (move.length > 0.0 and ray.slope > 0.0 and np.isfinite(ray.vector).all()):
-            return _counted(self._adapted(replace(move, status=UpdateStatus.CG_BREAKDOWN)), old)
+            is_search = ray.is_step and not ray.has_broken_down  # the direction looked, and found nothing better
+            status = UpdateStatus.NO_ACCEPTABLE_STEP if is_search else UpdateStatus.CG_BREAKDOWN
+            return _counted(self._adapted(replace(move, status=status)), old)
         search = self.acceptance(problem, self._trial(move, ray))
         status = UpdateStatus.NO_ACCEPTABLE_STEP if search.params is None else UpdateStatus.IMPROVED
         return _counted(self._adapted(replace(move, status=status, search=search, params=search.params)), old)
@@ -259,7 +261,7 @@ class LocalModelUpdate:
         evaluation = move.search.evaluation if move.search is not None and move.is_accepted else None
         predicted, actual = _finite(move.predicted), _finite(move.actual)
         is_defined = predicted is not None and actual is not None and predicted > 0.0
-        return UpdateReport(
+        report = UpdateReport(
             status=move.status,
             n_epochs=1,
             n_optimizer_steps=fitted.n_optimizer_steps,
@@ -289,6 +291,7 @@ class LocalModelUpdate:
             n_line_search_failures=int(new.scalars.get("n_line_search_failures", 0)),
             n_steps_taken_back=None if self.review is None else int(new.scalars.get(STEPS_TAKEN_BACK, 0)),
         )
+        return report if move.ray is None else replace(report, **move.ray.numbers)
 
 
 def _report_of_return(new: OptimizerState) -> UpdateReport:

@@ -16,14 +16,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fastpg.updates.lbfgs import LBFGS, Objective, norm
-
-Array = NDArray[Any]
+from fastpg.types import Array
+from fastpg.updates.directions import Context, Ray
+from fastpg.updates.lbfgs import LBFGS, Objective, dot, norm
+from fastpg.updates.problem import PolicyProblem
 
 _INNER = LBFGS(max_iterations=20)
 
@@ -159,3 +159,70 @@ def power_norm(values: Array, power: float) -> tuple[float, Array]:
     total = float((relative**power).sum())
     weights = relative ** (power - 1.0) * total ** (1.0 / power - 1.0)
     return largest * total ** (1.0 / power), weights
+
+
+_ASCENT = MinorantAscent()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MinorantDirection:
+    """The maximiser of M as a direction; its ray is a step, which needs neither a radius nor a line search.
+
+    The maximum is taken in float64, whatever the dtype of the parameters: divergences of 1e-8 nats are rounding errors
+    in float32. M is reported for the step as it is rounded in the end.
+
+    Attributes:
+        gamma: discount in [0, 1).
+        ascent: of M.
+    """
+
+    gamma: float
+    ascent: MinorantAscent = _ASCENT
+
+    def __call__(self, problem: PolicyProblem, gradient: Array, context: Context) -> Ray:
+        """The ray; zero, which is no step, where nothing with M > 0 was found."""
+        double = problem.in_double()
+        stepped = _Stepped(double)
+        found = self.ascent(stepped, len(gradient), max_abs_advantage=double.max_abs_advantage, gamma=self.gamma)
+        dtype = problem.params.dtype
+        rounded = (problem.params + found.step.astype(dtype)).astype(np.float64) - double.params
+        value = evaluate_minorant(stepped, rounded, found.kl_coef, self.gamma)
+        step = found.step if value.minorant > 0.0 else np.zeros_like(found.step)
+        slope = dot(gradient, step)
+        curvature = 2.0 * value.kl_old_new
+        return Ray(
+            vector=step.astype(dtype),
+            slope=slope,
+            curvature=curvature,
+            fisher_curvature=curvature,
+            is_step=True,
+            iterations=found.n_evaluations,
+            numbers={
+                "kl_coef": found.kl_coef,
+                "minorant": value.minorant,
+                "minorant_surrogate": value.surrogate,
+                "n_inner_evaluations": found.n_evaluations,
+            },
+        )
+
+    def adapted(self, ray: Ray, *, actual: float, predicted: float) -> dict[str, float]:
+        """Nothing."""
+        return {}
+
+
+class _Stepped:
+    """A policy problem as a function of the step from theta_old."""
+
+    def __init__(self, problem: PolicyProblem) -> None:
+        self._problem = problem
+        self._before = problem.surrogate_gradient()[1].surrogate
+
+    def surrogate(self, step: Array) -> tuple[float, Array]:
+        gradient, value = self._problem.surrogate_gradient(self._problem.params + step)
+        return value.surrogate - self._before, gradient
+
+    def kl_old_new(self, step: Array) -> Array:
+        return self._problem.kl_old_new(self._problem.params + step)
+
+    def kl_old_new_gradient(self, step: Array, weights: Array) -> Array:
+        return self._problem.kl_gradient(self._problem.params + step, weights)[0]

@@ -119,9 +119,6 @@ class PolicyProblem(Protocol):
     def layout(self) -> PolicyLayout:
         """Network and head."""
 
-    def part(self, index: int, n_parts: int) -> PolicyProblem:
-        """The problem on every ``n_parts``-th sample from number ``index`` on; advantages stay as they are."""
-
     def surrogate_gradient(self, params: Array | None = None) -> tuple[Array, Value]:
         """The gradient of L (the direction of ascent) and L, at ``params``."""
 
@@ -147,6 +144,22 @@ class PolicyProblem(Protocol):
 
     def hessian_vector_product(self, vector: Array) -> Array:
         """The Hessian of the surrogate times ``vector`` (P,)."""
+
+    def kl_old_new(self, params: Array) -> Array:
+        """KL(old || new) of every sample (B,) with the new policy at ``params``, summed over action dimensions."""
+
+    def kl_gradient(self, params: Array, weights: Array | None = None) -> tuple[Array, float]:
+        """The gradient of the sum of ``weights`` (B,) times KL(old || new), and that sum; None: the mean."""
+
+    def part(self, index: int, n_parts: int) -> PolicyProblem:
+        """The problem with every ``n_parts``-th sample from number ``index`` on; all where they are too few."""
+
+    def in_double(self) -> PolicyProblem:
+        """The same problem in float64."""
+
+    @property
+    def max_abs_advantage(self) -> float:
+        """The largest absolute advantage, as the surrogate weighs them; 0 without samples."""
 
 
 class PolicyData(SampledData, Protocol):

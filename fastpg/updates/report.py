@@ -67,6 +67,11 @@ class UpdateReport:
         n_zero_gradients: updates skipped so far for a zero gradient.
         n_cg_breakdowns: updates so far in which conjugate gradient broke down.
         n_line_search_failures: updates so far without an acceptable step.
+        minorant: lower bound M of the improvement of the return, after the step.
+        minorant_surrogate: its first term, mean(ratio A) / (1 - gamma) less the value at the old parameters.
+        n_inner_evaluations: gradients that an inner ascent (of a subspace, of M) used.
+        is_fisher_fallback: 1 if the natural gradient took the place of Newton's direction, else 0.
+        n_fisher_fallbacks: updates so far in which it did.
         n_steps_taken_back: steps so far that the return of the next rollout made void.
     """
 
@@ -108,6 +113,11 @@ class UpdateReport:
     n_zero_gradients: int | None = None
     n_cg_breakdowns: int | None = None
     n_line_search_failures: int | None = None
+    minorant: float | None = None
+    minorant_surrogate: float | None = None
+    n_inner_evaluations: int | None = None
+    is_fisher_fallback: float | None = None
+    n_fisher_fallbacks: int | None = None
     n_steps_taken_back: int | None = None
 
     def numbers(self) -> Iterator[tuple[str, float]]:
