@@ -225,3 +225,38 @@ def test_a_penalty_needs_the_old_policy() -> None:
         kernels.clipped_loss_gradient(
             params, **samples, **PLAIN, layout=layout, clip_range=0.2, kl_coef=1.0, backend="reference"
         )
+
+
+@pytest.mark.parametrize("direction", ["old_new", "new_old"])
+@pytest.mark.parametrize("head", ["categorical", "gaussian"])
+def test_a_heavy_kl_penalty_lands_on_the_natural_gradient(backend: str, head: str, direction: Any) -> None:
+    """The maximiser of g's - beta mean KL tends to F^-1 g / beta, in either direction: both have the Hessian F.
+
+    At that step the gradient of the penalty balances g up to terms of the size of the step, that is of 1 / beta.
+    """
+    layout = actor_critic(HEADS[head], observation_size=2, hidden=())
+    rng = np.random.default_rng(3)
+    actor = random_actor_critic_params(layout, np.float64, rng)[: layout.actor.n_params]
+    observations = rng.standard_normal((20, 2))
+    network, log_std = layout.actor.split(actor)
+    inputs = kernels.mlp_forward(network, observations, layout=layout.policy, backend=backend)
+    factors = kernels.fisher_factors(actor, observations, layout=layout.actor, backend=backend)
+    fisher = factors.T @ factors / len(observations)
+    g = fisher @ rng.standard_normal(len(actor))  # in the range of F, which is singular for a softmax
+    share = np.full(len(observations), 1 / len(observations))
+    residuals = []
+    for beta in (1e2, 1e3):
+        step = np.linalg.pinv(fisher, rcond=1e-10) @ g / beta
+        slope = kernels.kl_gradient(
+            actor + step,
+            observations,
+            inputs,
+            log_std.copy(),
+            share,
+            layout=layout.actor,
+            direction=direction,
+            backend=backend,
+        )
+        residuals.append(np.linalg.norm(g - beta * slope) / np.linalg.norm(g))
+    assert residuals[0] < 0.05
+    assert residuals[1] < 0.2 * residuals[0]
