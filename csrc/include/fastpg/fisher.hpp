@@ -163,6 +163,9 @@ private:
     T* activations(Index tile) {
         return activations_.data() + tile * kept_per_tile_;
     }
+    T* derivatives(Index tile) {
+        return derivatives_.data() + tile * derivatives_per_tile_;
+    }
     T* moments(Index tile) {
         return moments_.data() + tile * metric_.size();
     }
@@ -239,11 +242,28 @@ private:
         });
     }
 
+    // At the first product: a bound operator may be asked for its diagonal alone.
+    void keep_derivatives(const Host& host) {
+        if (is_prepared_) return;
+        is_prepared_ = true;
+        derivatives_per_tile_ = workers_[0].tile.n_kept();
+        if (derivatives_per_tile_ == 0) return;
+        derivatives_.reset(derivatives_per_tile_ * chunks_.n_tiles());
+        for_each_chunk(host, [this](Worker& worker, Index t, T*) {
+            worker.tile.keep_derivatives(params_.data(), chunks_.tile_rows(t), derivatives(t));
+        });
+    }
+
     // out <- (F + damping) v, packed.
     void multiply(const T* v, const Damping<T>& damping, T* out, const Host& host) {
+        keep_derivatives(host);
         for_each_chunk(host, [&](Worker& worker, Index t, T* sum) {
             const Index n_rows = chunks_.tile_rows(t);
-            worker.tile.tangent(params_.data(), v, n_rows);
+            if (derivatives_per_tile_ > 0) {
+                worker.tile.tangent_by_kept(params_.data(), v, derivatives(t), n_rows);
+            } else {
+                worker.tile.tangent(params_.data(), v, n_rows);
+            }
             T* u = worker.tile.output_gradient();
             if (is_empirical_) {
                 metric_.multiply_empirical(moments(t), worker.tile.outputs(), extra(v), u, worker.along.data(), n_rows,
@@ -251,7 +271,11 @@ private:
             } else {
                 metric_.multiply(moments(t), worker.tile.outputs(), u, n_rows);
             }
-            worker.tile.backward(params_.data(), n_rows, sum);
+            if (derivatives_per_tile_ > 0) {
+                worker.tile.backward_by_kept(params_.data(), derivatives(t), n_rows, sum);
+            } else {
+                worker.tile.backward(params_.data(), n_rows, sum);
+            }
         });
         reduce(out);
         if (!is_empirical_ && chunks_.n_rows > 0) {
@@ -365,6 +389,9 @@ private:
     HeadMetric<T> metric_{};
     Index kept_per_tile_ = 0;
     Buffer<T> activations_;  // of every tile
+    Index derivatives_per_tile_ = 0;
+    bool is_prepared_ = false;
+    Buffer<T> derivatives_;  // of every tile
     Buffer<T> moments_;      // of every tile
     Buffer<T> sums_;         // of every chunk, packed
     Buffer<T> vector_;

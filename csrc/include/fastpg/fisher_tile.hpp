@@ -24,6 +24,92 @@ public:
         tangent_b_.reset(widest * panel_stride());
     }
 
+    // With few outputs K the derivatives dz_k of every output by the hidden layers below the last hidden one, kept once
+    // for a tile, replace the products with those layers' weights in both directions: 2 K n multiply-adds for n units
+    // in place of two products. Numbers to keep for a tile; 0 where it is not worth it.
+    Index n_kept() const {
+        Index n_units = 0, n_weights = 0, n_panels = 0;
+        for (Index l = 0; l + 2 < plan_.n_layers(); ++l) {
+            n_units += plan_.layer(l).n_out;
+            n_panels += plan_.layer(l).out_panels();
+            n_weights += plan_.layer(l + 1).n_in * plan_.layer(l + 1).n_out;
+        }
+        const Index n_outputs = plan_.last().n_out;
+        return n_outputs <= kMaxKeptOutputs && 2 * n_outputs * n_units < n_weights
+                   ? n_outputs * n_panels * panel_stride()
+                   : 0;
+    }
+
+    // Fills `kept` at the activations in use.
+    void keep_derivatives(const T* packed, Index n_rows, T* kept) {
+        const Index n_outputs = plan_.last().n_out;
+        for (Index k = 0; k < n_outputs; ++k) {
+            for (Index o = 0; o < n_outputs; ++o) {
+                T* column = this->output_gradient() + o * capacity();
+                for (Index row = 0; row < n_rows; ++row) column[row] = o == k ? T{1} : T{0};
+            }
+            visit_deltas(packed, n_rows, [&](Index l, const Panels<T>& dz) {
+                if (l + 2 >= plan_.n_layers()) return;
+                const Panels<T> to = kept_panels(kept, l, k);
+                for (Index p = 0; p < plan_.layer(l).out_panels(); ++p) {
+                    copy(dz.data + p * dz.stride, n_rows * kPanel, to.data + p * to.stride);
+                }
+            });
+        }
+    }
+
+    // As `tangent`, with the derivatives kept.
+    void tangent_by_kept(const T* packed, const T* direction, T* kept, Index n_rows) {
+        const Panels<T> s{tangent_a_.data(), panel_stride()};
+        set_zero(this->outputs(), plan_.last().n_out * capacity());
+        for (Index l = 0; l + 1 < plan_.n_layers(); ++l) {
+            const Layer& layer = plan_.layer(l);
+            const T* bias = direction + layer.bias_at();
+            multiply<T>({input(l),
+                         {direction + layer.at, layer.panel_stride()},
+                         {bias, layer.panel_stride()},
+                         s,
+                         layer.n_in,
+                         layer.out_panels()},
+                        n_rows);
+            if (l + 2 < plan_.n_layers()) {
+                add_dots(s, kept, l, n_rows);
+            } else {
+                differentiate(s, output(l), layer.out_panels(), n_rows);
+            }
+        }
+        last_tangent(packed, direction, {s.data, s.stride}, n_rows, true);
+    }
+
+    // As `backward`, with the derivatives kept.
+    void backward_by_kept(const T* packed, T* kept, Index n_rows, T* gradient) {
+        const Panels<T> u{this->gradient_a_.data(), panel_stride()};
+        const Panels<T> dz{this->gradient_b_.data(), panel_stride()};
+        this->last_backward(n_rows, u, gradient);
+        const Layer& last = plan_.last();
+        multiply<T>({{u.data, u.stride},
+                     {packed + last.at, last.n_out * kPanel},
+                     {this->zeros_.data(), 0},
+                     dz,
+                     last.n_out,
+                     last.in_panels()},
+                    n_rows);
+        for (Index l = plan_.n_layers() - 2; l >= 0; --l) {
+            const Layer& layer = plan_.layer(l);
+            if (l + 2 < plan_.n_layers()) {
+                combine(u, kept, l, dz, n_rows, gradient);
+            } else {
+                this->deactivate(dz, output(l), n_rows, layer, gradient);
+            }
+            add_outer<T>({input(l),
+                          {dz.data, dz.stride},
+                          {gradient + layer.at, layer.panel_stride()},
+                          n_rows,
+                          layer.out_panels()},
+                         layer.n_in);
+        }
+    }
+
     // outputs() <- derivative of the outputs along `direction` (packed), at the activations in use.
     void tangent(const T* packed, const T* direction, Index n_rows) {
         Panels<T> below{tangent_a_.data(), panel_stride()};
@@ -45,7 +131,7 @@ public:
             below = above;
             above = swapped;
         }
-        last_tangent(packed, direction, {below.data, below.stride}, n_rows);
+        last_tangent(packed, direction, {below.data, below.stride}, n_rows, false);
     }
 
     // Calls visit(layer, dz) from the last layer to the first: dz (rows, outputs), in panels, is the derivative of
@@ -94,7 +180,69 @@ private:
         }
     }
 
-    void last_tangent(const T* packed, const T* direction, const Panels<const T>& tangent, Index n_rows) {
+    static constexpr Index kMaxKeptOutputs = 8;  // so that they take about as much memory as the activations
+
+    // Derivative of output k by what layer l puts out before its activation.
+    Panels<T> kept_panels(T* kept, Index l, Index k) const {
+        Index before = 0, all = 0;
+        for (Index i = 0; i + 2 < plan_.n_layers(); ++i) {
+            if (i < l) before += plan_.layer(i).out_panels();
+            all += plan_.layer(i).out_panels();
+        }
+        return {kept + (k * all + before) * panel_stride(), panel_stride()};
+    }
+
+    // outputs() += dot products of s with the derivatives kept for layer l.
+    void add_dots(const Panels<T>& s, T* kept, Index l, Index n_rows) {
+        const Index n_panels = plan_.layer(l).out_panels();
+        for (Index k = 0; k < plan_.last().n_out; ++k) {
+            const Panels<T> dz = kept_panels(kept, l, k);
+            T* column = this->outputs() + k * capacity();
+            for (Index row = 0; row < n_rows; row += kLanes<T>) {
+                Vec<T> dots[kLanes<T>];
+#pragma GCC unroll 16
+                for (int i = 0; i < kLanes<T>; ++i) {
+                    const Index at = (row + i) * kPanel;
+                    dots[i] = row + i < n_rows
+                                  ? partial_dot<T>({s.data + at, s.stride}, dz.data + at, dz.stride, n_panels)
+                                  : Vec<T>{};
+                }
+                store(column + row, load(column + row) + fold_rows<T, kLanes<T>>(dots));
+            }
+        }
+    }
+
+    // dz <- sum over outputs of u_k times the derivatives kept for layer l; its sum over rows is added to the bias.
+    void combine(const Panels<T>& u, T* kept, Index l, const Panels<T>& dz, Index n_rows, T* gradient) {
+        const Layer& layer = plan_.layer(l);
+        const Panels<T> first = kept_panels(kept, l, 0);
+        const Index output_stride = plan_.last().n_out > 1 ? kept_panels(kept, l, 1).data - first.data : 0;
+        for (Index p = 0; p < layer.out_panels(); ++p) {
+            T* bias = gradient + layer.bias_at() + p * layer.panel_stride();
+            Panel<T> total = load_panel(bias);
+            for (Index row = 0; row < n_rows; ++row) {
+                const Index at = p * first.stride + row * kPanel;
+                Panel<T> sum{};
+                for (Index k = 0; k < plan_.last().n_out; ++k) {
+                    const Vec<T> factor = splat(u.data[row * kPanel + k]);
+                    const Panel<T> term = load_panel(first.data + k * output_stride + at);
+#pragma GCC unroll 16
+                    for (int i = 0; i < kParts<T>; ++i) sum.part[i] += factor * term.part[i];
+                }
+#pragma GCC unroll 16
+                for (int i = 0; i < kParts<T>; ++i) {
+                    store(dz.data + p * dz.stride + row * kPanel + i * kLanes<T>, sum.part[i]);
+                    total.part[i] += sum.part[i];
+                }
+            }
+#pragma GCC unroll 16
+            for (int i = 0; i < kParts<T>; ++i) store(bias + i * kLanes<T>, total.part[i]);
+        }
+    }
+
+    // Adds to outputs() if `is_added`, else overwrites them.
+    void last_tangent(const T* packed, const T* direction, const Panels<const T>& tangent, Index n_rows,
+                      bool is_added) {
         const Layer& layer = plan_.last();
         const Index n_layers = plan_.n_layers();
         const Panels<const T> x = input(n_layers - 1);
@@ -114,7 +262,9 @@ private:
                     dots[i] += partial_dot<T>({tangent.data + at, tangent.stride}, weight, layer.panel_stride(),
                                               layer.in_panels());
                 }
-                store(this->outputs() + o * capacity() + row, fold_rows<T, kLanes<T>>(dots) + bias);
+                T* to = this->outputs() + o * capacity() + row;
+                const Vec<T> sum = fold_rows<T, kLanes<T>>(dots) + bias;
+                store(to, is_added ? load(to) + sum : sum);
             }
         }
     }
