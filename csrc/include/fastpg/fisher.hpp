@@ -59,6 +59,10 @@ public:
         activations_.reset(kept_per_tile_ * chunks_.n_tiles());
         moments_.reset(metric_.size() * chunks_.n_tiles());
         sums_.reset(size_ * chunks_.n_chunks());
+        const Index last_size = plan_.last().out_panels() * (plan_.last().n_in + 1) * kPanel;
+        last_weight_.reset(last_size);
+        last_along_.reset(last_size);
+        turn_last_layer(plan_.last(), params_.data(), last_weight_.data());
         vector_.reset(size_);
         image_.reset(size_);
         scale_.reset(size_);
@@ -257,12 +261,14 @@ private:
     // out <- (F + damping) v, packed.
     void multiply(const T* v, const Damping<T>& damping, T* out, const Host& host) {
         keep_derivatives(host);
+        turn_last_layer(plan_.last(), v, last_along_.data());
+        const LastLayer<T> last{last_weight_.data(), last_along_.data()};
         for_each_chunk(host, [&](Worker& worker, Index t, T* sum) {
             const Index n_rows = chunks_.tile_rows(t);
             if (derivatives_per_tile_ > 0) {
-                worker.tile.tangent_by_kept(params_.data(), v, derivatives(t), n_rows);
+                worker.tile.tangent_by_kept(v, last, derivatives(t), n_rows);
             } else {
-                worker.tile.tangent(params_.data(), v, n_rows);
+                worker.tile.tangent(params_.data(), v, last, n_rows);
             }
             T* u = worker.tile.output_gradient();
             if (is_empirical_) {
@@ -394,6 +400,8 @@ private:
     Buffer<T> derivatives_;  // of every tile
     Buffer<T> moments_;      // of every tile
     Buffer<T> sums_;         // of every chunk, packed
+    Buffer<T> last_weight_;
+    Buffer<T> last_along_;
     Buffer<T> vector_;
     Buffer<T> image_;
     Buffer<T> scale_;

@@ -6,6 +6,23 @@
 namespace fastpg {
 namespace FASTPG_ISA {
 
+// The last layer's weights and their direction with lanes over the outputs: panels of (inputs + 1) rows, the last one
+// the bias.
+template <class T>
+struct LastLayer {
+    const T* weight;
+    const T* along;
+};
+
+template <class T>
+inline void turn_last_layer(const Layer& layer, const T* packed, T* to) {
+    for (Index o = 0; o < layer.n_out; ++o) {
+        T* column = to + o / kPanel * (layer.n_in + 1) * kPanel + o % kPanel;
+        for (Index i = 0; i < layer.n_in; ++i) column[i * kPanel] = packed[layer.weight(i, o)];
+        column[layer.n_in * kPanel] = packed[layer.bias(o)];
+    }
+}
+
 // A tile that can also go forward along a direction, and backward without products with the activations.
 template <class T>
 class TangentTile : public MlpTile<T> {
@@ -59,7 +76,7 @@ public:
     }
 
     // As `tangent`, with the derivatives kept.
-    void tangent_by_kept(const T* packed, const T* direction, T* kept, Index n_rows) {
+    void tangent_by_kept(const T* direction, const LastLayer<T>& last, T* kept, Index n_rows) {
         const Panels<T> s{tangent_a_.data(), panel_stride()};
         set_zero(this->outputs(), plan_.last().n_out * capacity());
         for (Index l = 0; l + 1 < plan_.n_layers(); ++l) {
@@ -78,7 +95,7 @@ public:
                 differentiate(s, output(l), layer.out_panels(), n_rows);
             }
         }
-        last_tangent(packed, direction, {s.data, s.stride}, n_rows, true);
+        last_tangent(last, {s.data, s.stride}, n_rows, true);
     }
 
     // As `backward`, with the derivatives kept.
@@ -111,7 +128,7 @@ public:
     }
 
     // outputs() <- derivative of the outputs along `direction` (packed), at the activations in use.
-    void tangent(const T* packed, const T* direction, Index n_rows) {
+    void tangent(const T* packed, const T* direction, const LastLayer<T>& last, Index n_rows) {
         Panels<T> below{tangent_a_.data(), panel_stride()};
         Panels<T> above{tangent_b_.data(), panel_stride()};
         for (Index l = 0; l + 1 < plan_.n_layers(); ++l) {
@@ -131,7 +148,7 @@ public:
             below = above;
             above = swapped;
         }
-        last_tangent(packed, direction, {below.data, below.stride}, n_rows, false);
+        last_tangent(last, {below.data, below.stride}, n_rows, false);
     }
 
     // Calls visit(layer, dz) from the last layer to the first: dz (rows, outputs), in panels, is the derivative of
@@ -240,32 +257,24 @@ private:
         }
     }
 
-    // Adds to outputs() if `is_added`, else overwrites them.
-    void last_tangent(const T* packed, const T* direction, const Panels<const T>& tangent, Index n_rows,
-                      bool is_added) {
+    // outputs() += or <- the last layer's part. Few outputs: lanes over the outputs, then into columns.
+    void last_tangent(const LastLayer<T>& weights, const Panels<const T>& tangent, Index n_rows, bool is_added) {
         const Layer& layer = plan_.last();
-        const Index n_layers = plan_.n_layers();
-        const Panels<const T> x = input(n_layers - 1);
+        const Index stride = (layer.n_in + 1) * kPanel;
+        const Panels<const T> along{weights.along, stride}, weight{weights.weight, stride};
+        const Panels<const T> bias{weights.along + layer.n_in * kPanel, stride};
+        const Panels<const T> x = input(plan_.n_layers() - 1);
+        const Panels<T> result{this->gradient_a_.data(), panel_stride()};
+        if (plan_.n_layers() == 1) {
+            multiply<T>({x, along, bias, result, layer.n_in, layer.out_panels()}, n_rows);
+        } else {
+            const SumOfProducts<T> task{x, along, tangent, weight, bias, result, layer.n_in, layer.out_panels()};
+            run_range<T, kMaxRows<T>>(task, 0, n_rows);
+        }
         for (Index o = 0; o < layer.n_out; ++o) {
-            const T* weight = packed + layer.at + o * kPanel;
-            const T* along = direction + layer.at + o * kPanel;
-            const Vec<T> bias = splat(direction[layer.bias(o)]);
-            for (Index row = 0; row < n_rows; row += kLanes<T>) {
-                Vec<T> dots[kLanes<T>];
-#pragma GCC unroll 16
-                for (int i = 0; i < kLanes<T>; ++i) {
-                    dots[i] = Vec<T>{};
-                    if (row + i >= n_rows) continue;
-                    const Index at = (row + i) * kPanel;
-                    dots[i] = partial_dot<T>({x.data + at, x.stride}, along, layer.panel_stride(), layer.in_panels());
-                    if (n_layers == 1) continue;
-                    dots[i] += partial_dot<T>({tangent.data + at, tangent.stride}, weight, layer.panel_stride(),
-                                              layer.in_panels());
-                }
-                T* to = this->outputs() + o * capacity() + row;
-                const Vec<T> sum = fold_rows<T, kLanes<T>>(dots) + bias;
-                store(to, is_added ? load(to) + sum : sum);
-            }
+            const T* from = result.data + o / kPanel * result.stride + o % kPanel;
+            T* to = this->outputs() + o * capacity();
+            for (Index row = 0; row < n_rows; ++row) to[row] = from[row * kPanel] + (is_added ? to[row] : T{0});
         }
     }
 
