@@ -78,24 +78,15 @@ public:
     // As `tangent`, with the derivatives kept.
     void tangent_by_kept(const T* direction, const LastLayer<T>& last, T* kept, Index n_rows) {
         const Panels<T> s{tangent_a_.data(), panel_stride()};
-        set_zero(this->outputs(), plan_.last().n_out * capacity());
-        for (Index l = 0; l + 1 < plan_.n_layers(); ++l) {
-            const Layer& layer = plan_.layer(l);
-            const T* bias = direction + layer.bias_at();
-            multiply<T>({input(l),
-                         {direction + layer.at, layer.panel_stride()},
-                         {bias, layer.panel_stride()},
-                         s,
-                         layer.n_in,
-                         layer.out_panels()},
-                        n_rows);
-            if (l + 2 < plan_.n_layers()) {
-                add_dots(s, kept, l, n_rows);
-            } else {
-                differentiate(s, output(l), layer.out_panels(), n_rows);
-            }
+        const Panels<T> top{tangent_b_.data(), panel_stride()};
+        const Index l_top = plan_.n_layers() - 2;
+        multiply<T>(along(direction, l_top, top), n_rows);
+        differentiate(top, output(l_top), plan_.layer(l_top).out_panels(), n_rows);
+        last_tangent(last, {top.data, top.stride}, n_rows);
+        for (Index l = 0; l < l_top; ++l) {
+            multiply<T>(along(direction, l, s), n_rows);
+            add_dots(s, kept, l, n_rows);
         }
-        last_tangent(last, {s.data, s.stride}, n_rows, true);
     }
 
     // As `backward`, with the derivatives kept.
@@ -148,7 +139,7 @@ public:
             below = above;
             above = swapped;
         }
-        last_tangent(last, {below.data, below.stride}, n_rows, false);
+        last_tangent(last, {below.data, below.stride}, n_rows);
     }
 
     // Calls visit(layer, dz) from the last layer to the first: dz (rows, outputs), in panels, is the derivative of
@@ -195,6 +186,14 @@ private:
                 store(to + i, is_tanh ? x - x * (t * t) : select<T>(t > 0, x, Vec<T>{}));
             }
         }
+    }
+
+    // c <- what layer l puts out before its activation, with `direction` for its parameters.
+    Product<T> along(const T* direction, Index l, const Panels<T>& c) const {
+        const Layer& layer = plan_.layer(l);
+        const Index stride = layer.panel_stride();
+        return {input(l),          {direction + layer.at, stride}, {direction + layer.bias_at(), stride}, c, layer.n_in,
+                layer.out_panels()};
     }
 
     static constexpr Index kMaxKeptOutputs = 8;  // so that they take about as much memory as the activations
@@ -257,8 +256,8 @@ private:
         }
     }
 
-    // outputs() += or <- the last layer's part. Few outputs: lanes over the outputs, then into columns.
-    void last_tangent(const LastLayer<T>& weights, const Panels<const T>& tangent, Index n_rows, bool is_added) {
+    // outputs() <- the last layer's part. Few outputs: lanes over the outputs, then into columns.
+    void last_tangent(const LastLayer<T>& weights, const Panels<const T>& tangent, Index n_rows) {
         const Layer& layer = plan_.last();
         const Index stride = (layer.n_in + 1) * kPanel;
         const Panels<const T> along{weights.along, stride}, weight{weights.weight, stride};
@@ -274,7 +273,7 @@ private:
         for (Index o = 0; o < layer.n_out; ++o) {
             const T* from = result.data + o / kPanel * result.stride + o % kPanel;
             T* to = this->outputs() + o * capacity();
-            for (Index row = 0; row < n_rows; ++row) to[row] = from[row * kPanel] + (is_added ? to[row] : T{0});
+            for (Index row = 0; row < n_rows; ++row) to[row] = from[row * kPanel];
         }
     }
 
