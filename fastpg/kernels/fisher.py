@@ -165,7 +165,9 @@ def bind_fisher(
 ) -> Fisher:
     """The Fisher matrix at ``params`` on these observations: one forward pass, whose activations are kept.
 
-    F of an empty batch is 0. Memory: B times the number of hidden units and inputs, padded to multiples of 16.
+    F of an empty batch is 0. Memory: B times the number of inputs and hidden units, padded to multiples of 16. With at
+    most 8 head inputs and layers that are wide enough, ``native`` also keeps the derivative of each head input by the
+    units below the last hidden layer, from the first product on, which saves every product a third of its work.
 
     Args:
         params: (P,) float32 or float64, of the policy alone. Not kept.

@@ -3,6 +3,7 @@
 // The forward pass is done once; activations and what M needs are kept for every tile of 64 rows. A product then is,
 // tile by tile, a forward pass of derivatives (J v), M, and a backward pass (J' M J v). Tiles belong to chunks, whose
 // number does not depend on that of the threads: each chunk has its own sum, and the sums are added in order.
+// With few outputs the Jacobian by the first layers is small enough to be kept as well; see fisher_tile.hpp.
 #pragma once
 
 #include "fastpg/conjugate_gradient.hpp"
