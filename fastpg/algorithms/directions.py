@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastpg.algorithms.checks import Choice, Integer, Optional, argument
+from fastpg.algorithms.config import unused_options
 from fastpg.algorithms.natural import NaturalGradientConfig, natural_gradient
+from fastpg.algorithms.tonga import TongaConfig, tonga_contradictions, tonga_direction
 from fastpg.updates.directions import Direction
 from fastpg.updates.krylov import KrylovDescent
 from fastpg.updates.newton import Newton
@@ -25,14 +27,14 @@ _OF_THE_NATURAL_GRADIENT = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class DirectionConfig(NaturalGradientConfig):
+class DirectionConfig(TongaConfig, NaturalGradientConfig):
     """Arguments that choose the direction."""
 
     direction: str = argument(
         "natural",
-        Choice(("natural", "newton", "ksd")),
+        Choice(("natural", "newton", "ksd", "tonga")),
         "Direction of a step: natural gradient; experimental: newton (Hessian of the surrogate), ksd (Krylov subspace "
-        "descent).",
+        "descent), tonga (covariance of the gradients).",
         source="fastpg",
     )
     metric: str = argument(
@@ -51,7 +53,11 @@ class DirectionConfig(NaturalGradientConfig):
     @classmethod
     def _contradictions(cls, values: Mapping[str, Any], rejected: set[str]) -> Iterable[tuple[set[str], str]]:
         yield from super()._contradictions(values, rejected)
+        yield from tonga_contradictions(cls, values, rejected, "direction")
         direction = values["direction"]
+        if direction == "tonga":
+            names = ("cg_max_steps", "cg_damping", "cg_tolerance", "damping", "damped_scale", "fisher")
+            yield from unused_options(cls, values, names, because=("direction", "'natural'"))
         if values["metric"] != "fisher" and direction != "newton":
             yield (
                 {"metric", "direction"},
@@ -77,6 +83,8 @@ class DirectionConfig(NaturalGradientConfig):
 
 def make_direction(config: DirectionConfig) -> Direction:
     """The direction that the arguments describe."""
+    if config.direction == "tonga":
+        return tonga_direction(config, is_measured=True)
     natural = natural_gradient(config)
     if config.direction == "newton":
         return Newton(

@@ -46,7 +46,10 @@ class NPGConfig(DirectionConfig):
     )
 
     algorithm: ClassVar[str] = "NPG"
-    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {"hessian_free": HESSIAN_FREE}
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "hessian_free": HESSIAN_FREE,
+        "tonga": {"direction": "tonga"},
+    }
 
     @classmethod
     def _contradictions(cls, values: Mapping[str, Any], rejected: set[str]) -> Iterable[tuple[set[str], str]]:
