@@ -29,7 +29,7 @@ from fastpg.tabular.iteration import Method
 from fastpg.training.atomic_file import write_atomically
 
 N_STATES, N_ACTIONS, GAMMA = 10, 4, 0.9
-N_ITERATIONS = 300
+N_ITERATIONS = 1000
 LAMBDA = 0.1
 #: Gaps below this fraction of the first one are drawn as this: they would make the others invisible.
 SMALLEST_GAP = 1e-6
