@@ -27,8 +27,8 @@ _OF_THE_NATURAL_GRADIENT = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class DirectionConfig(TongaConfig, NaturalGradientConfig):
-    """Arguments that choose the direction."""
+class DirectionConfig(NaturalGradientConfig, TongaConfig):
+    """Arguments that choose the direction. The first base's defaults win, those of its critic among them."""
 
     direction: str = argument(
         "natural",
@@ -56,7 +56,7 @@ class DirectionConfig(TongaConfig, NaturalGradientConfig):
         yield from tonga_contradictions(cls, values, rejected, "direction")
         direction = values["direction"]
         if direction == "tonga":
-            names = ("cg_max_steps", "cg_damping", "cg_tolerance", "damping", "damped_scale", "fisher")
+            names = ("cg_max_steps", "cg_tolerance", "damping", "fisher")
             yield from unused_options(cls, values, names, because=("direction", "'natural'"))
         if values["metric"] != "fisher" and direction != "newton":
             yield (
@@ -84,7 +84,7 @@ class DirectionConfig(TongaConfig, NaturalGradientConfig):
 def make_direction(config: DirectionConfig) -> Direction:
     """The direction that the arguments describe."""
     if config.direction == "tonga":
-        return tonga_direction(config, is_measured=True)
+        return tonga_direction(config, is_measured=True, metric_damping=config.cg_damping)
     natural = natural_gradient(config)
     if config.direction == "newton":
         return Newton(

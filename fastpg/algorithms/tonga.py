@@ -59,10 +59,11 @@ def tonga_contradictions(
         )
 
 
-def tonga_direction(config: TongaConfig, *, is_measured: bool = False) -> TongaDirection:
-    """The direction; ``is_measured`` with its curvature in the metric of the KL divergence."""
+def tonga_direction(config: TongaConfig, *, is_measured: bool = False, metric_damping: float = 0.0) -> TongaDirection:
+    """The direction; ``is_measured`` with its curvature in the damped metric of the KL divergence."""
     return TongaDirection(
         is_measured=is_measured,
+        metric_damping=metric_damping,
         tonga=Tonga(
             rank=config.tonga_rank,
             n_minibatches=config.tonga_n_minibatches,

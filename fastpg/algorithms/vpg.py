@@ -32,7 +32,7 @@ _OF_THE_CRITIC = ("critic_learning_rate", "batch_size", "n_critic_updates", "cri
 
 
 @dataclass(frozen=True, kw_only=True)
-class VPGConfig(TongaConfig, CriticConfig):
+class VPGConfig(CriticConfig, TongaConfig):
     """Arguments of VPG."""
 
     learning_rate: Schedule = argument(

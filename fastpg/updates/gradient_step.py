@@ -84,10 +84,13 @@ class TongaDirection:
     Attributes:
         tonga: constants of the covariance.
         is_measured: evaluate x'cFx, one product with the Fisher matrix, for a step length that asks for it.
+        metric_damping: added to cF for the curvature with damping. Where a policy is nearly deterministic F vanishes,
+            and a step of given KL divergence would have no bound.
     """
 
     tonga: Tonga
     is_measured: bool = False
+    metric_damping: float = 0.0
 
     def __call__(self, problem: PolicyProblem, gradient: Array, context: Context) -> Ray:
         """The ray; the gradients of the parts of the samples are evaluated here."""
@@ -101,11 +104,12 @@ class TongaDirection:
         )
         memory = {FACTORS: found.factors, N_GRADIENTS: np.array([float(n_gradients)])}
         vector = found.direction.astype(gradient.dtype)
-        curvature = math.nan
-        if self.is_measured:
-            curvature = context.metric_scale * dot(vector, problem.fisher().product(vector))
-        ray = _ray(vector, gradient, memory)
-        return replace(ray, damping=found.damping, curvature=curvature, fisher_curvature=curvature)
+        ray = replace(_ray(vector, gradient, memory), damping=found.damping)
+        if not self.is_measured:
+            return ray
+        curvature = context.metric_scale * dot(vector, problem.fisher().product(vector))
+        damped = curvature + self.metric_damping * dot(vector, vector)
+        return replace(ray, curvature=damped, fisher_curvature=curvature)
 
     def adapted(self, ray: Ray, *, actual: float, predicted: float) -> dict[str, float]:
         """Nothing."""

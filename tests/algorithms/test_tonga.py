@@ -43,10 +43,20 @@ def test_contradiction_names_both_arguments(arguments: dict[str, Any], names: se
 
 def test_step_has_the_divergence_of_the_radius() -> None:
     state, data = make_data(3, n_samples=200)
-    update = npg(NPGConfig.from_arguments({"preset": "tonga", "target_kl": 1e-6}))
+    update = npg(NPGConfig.from_arguments({"preset": "tonga", "target_kl": 1e-6, "damped_scale": False}))
     new, report = update(state, data, progress_remaining=1.0, seed=0, update_index=0)
     assert report.kl_old_new == pytest.approx(1e-6, rel=0.02)
     assert new.memory[FACTORS].shape == (8, data.layout.actor.n_params)
+
+
+def test_damping_of_the_metric_shortens_the_step() -> None:
+    state, data = make_data(3, n_samples=200)
+    norms = []
+    for arguments in ({"cg_damping": 0.1}, {"cg_damping": 0.01}, {"cg_damping": 0.1, "damped_scale": False}):
+        update = npg(NPGConfig.from_arguments({"preset": "tonga", "target_kl": 1e-6, **arguments}))
+        norms.append(update(state, data, progress_remaining=1.0, seed=0, update_index=0)[1].step_norm)
+    assert norms == sorted(norms)
+    assert len(set(norms)) == 3
 
 
 def test_it_learns_which_action_matches() -> None:

@@ -65,24 +65,24 @@ def test_seeds_are_outermost_so_that_all_lines_grow_alike(tmp_path):
         EXPERIMENTS["tabular"].plan(Options(out=tmp_path, tasks=("cartpole",)))
 
 
-SMALL = ("--tasks", "cartpole", "--members", "ppo", "--seeds", 2, "--n-jobs", 1)
+SMALL = ("--tasks", "cartpole", "--members", "mdpo", "--seeds", 2, "--n-jobs", 1)
 
 
 def test_family_trains_draws_and_skips_what_is_finished(tmp_path, capsys):
     arguments = ("family", *SMALL, "--total-timesteps", 512, "--out", tmp_path)
     assert exit_code(*arguments) == 0
     printed = capsys.readouterr().out
-    assert "PPO on CartPole-v1, seed 1: mean return" in printed
+    assert "MDPO on CartPole-v1, seed 1: mean return" in printed
     assert (tmp_path / "family.png").read_bytes().startswith(b"\x89PNG")
     summary = rows_of(tmp_path / "summary.csv")
     assert [(row["env"], row["label"], row["seed"]) for row in summary] == [
-        ("CartPole-v1", "PPO", "0"),
-        ("CartPole-v1", "PPO", "1"),
+        ("CartPole-v1", "MDPO", "0"),
+        ("CartPole-v1", "MDPO", "1"),
     ]
     assert all(float(row["mean_return"]) > 0 and float(row["training_s"]) > 0 for row in summary)
     assert rows_of(tmp_path / "return-over-timesteps.csv")[-1]["n_runs"] == "2"
 
-    directory = tmp_path / "runs" / "CartPole-v1" / "ppo-0"
+    directory = tmp_path / "runs" / "CartPole-v1" / "mdpo-0"
     assert json.loads((directory / "config.json").read_text())["experiment"]["total_timesteps"] == 512
     written_at = (directory / "model.fastpg").stat().st_mtime_ns
     assert exit_code(*arguments) == 0
@@ -90,7 +90,7 @@ def test_family_trains_draws_and_skips_what_is_finished(tmp_path, capsys):
     assert (directory / "model.fastpg").stat().st_mtime_ns == written_at
 
     assert exit_code("family", *SMALL, "--total-timesteps", 256, "--out", tmp_path) == 2
-    assert "ppo-0 holds a finished run with other settings. Nothing was changed." in capsys.readouterr().err
+    assert "mdpo-0 holds a finished run with other settings. Nothing was changed." in capsys.readouterr().err
     assert exit_code("family", *SMALL, "--total-timesteps", 256, "--out", tmp_path, "--overwrite") == 0
     assert (directory / "model.fastpg").stat().st_mtime_ns > written_at
 
@@ -98,7 +98,7 @@ def test_family_trains_draws_and_skips_what_is_finished(tmp_path, capsys):
 def test_a_run_without_its_evaluation_is_repeated(tmp_path, capsys):
     arguments = ("family", *SMALL[:-4], "--seeds", 1, "--n-jobs", 1, "--total-timesteps", 256, "--out", tmp_path)
     assert exit_code(*arguments) == 0
-    (tmp_path / "runs" / "CartPole-v1" / "ppo-0" / "evaluation.json").unlink()
+    (tmp_path / "runs" / "CartPole-v1" / "mdpo-0" / "evaluation.json").unlink()
     capsys.readouterr()
     assert exit_code(*arguments, "--plot-only") == 2
     assert "no run of family is finished" in capsys.readouterr().err
@@ -119,7 +119,7 @@ def test_a_failed_run_is_an_error_and_the_others_are_drawn(tmp_path, capsys, mon
     monkeypatch.setattr(TrainingRun, "execute", fail_once)
     assert exit_code("family", *SMALL, "--total-timesteps", 256, "--out", tmp_path) == 2
     printed = capsys.readouterr()
-    assert "PPO on CartPole-v1, seed 0 failed: something is missing" in printed.err
+    assert "MDPO on CartPole-v1, seed 0 failed: something is missing" in printed.err
     assert [row["seed"] for row in rows_of(tmp_path / "summary.csv")] == ["1"]
 
 

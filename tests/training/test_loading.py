@@ -81,7 +81,7 @@ def test_incomplete_file(tmp_path):
 def test_every_algorithm_has_a_class():
     for name in ALGORITHMS:
         assert model_class(name.lower()).config_class.algorithm == name
-    with pytest.raises(ConfigError, match="algorithm: expected one of .*PPO"):
+    with pytest.raises(ConfigError, match=r"algorithm: expected one of .*PPO"):
         model_class("sac")
 
 
