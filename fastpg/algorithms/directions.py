@@ -58,6 +58,9 @@ class DirectionConfig(NaturalGradientConfig, TongaConfig):
         if direction == "tonga":
             names = ("cg_max_steps", "cg_tolerance", "damping", "fisher")
             yield from unused_options(cls, values, names, because=("direction", "'natural'"))
+        if direction == "ksd":
+            of_cg = ("cg_max_steps", "cg_tolerance", "damped_scale")
+            yield from unused_options(cls, values, of_cg, because=("direction", "'natural'"))
         if values["metric"] != "fisher" and direction != "newton":
             yield (
                 {"metric", "direction"},
@@ -72,11 +75,11 @@ class DirectionConfig(NaturalGradientConfig, TongaConfig):
             )
         if direction == "natural":
             return
-        for name, unused in _OF_THE_NATURAL_GRADIENT.items():
-            if values[name] != unused:
+        for name, default in _OF_THE_NATURAL_GRADIENT.items():
+            if values[name] != default:
                 yield (
                     {name, "direction"},
-                    f"{name}: expected {unused!r} with direction={direction!r}, got {values[name]!r} (or "
+                    f"{name}: expected {default!r} with direction={direction!r}, got {values[name]!r} (or "
                     "direction='natural')",
                 )
 

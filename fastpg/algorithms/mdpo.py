@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, cast
 
 from fastpg.algorithms.checks import Choice, Flag, Integer, Optional, Real, Scheduled, argument
-from fastpg.algorithms.config import MAX_COUNT
+from fastpg.algorithms.config import MAX_COUNT, unused_options
 from fastpg.algorithms.critic import CriticConfig
 from fastpg.kernels.clipped_loss import KL_DIRECTIONS, KLDirection
 from fastpg.updates.inner_loop import KLStop, MinibatchAdam
@@ -88,6 +88,8 @@ class MDPOConfig(CriticConfig):
     @classmethod
     def _contradictions(cls, values: Mapping[str, Any], rejected: set[str]) -> Iterable[tuple[set[str], str]]:
         yield from super()._contradictions(values, rejected)
+        if values["t_schedule"] == "shani" and values["entropy_weight"] != 0.0:
+            yield from unused_options(cls, values, ["step_size"], because=("entropy_weight", "0"))
         q = values["tsallis_q"]
         if q == 1.0:
             yield {"tsallis_q"}, "tsallis_q: expected a number other than 1, which is kl_direction='new_old', got 1.0"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastpg.algorithms.checks import Choice, Flag, Integer, Optional, Real, argument
-from fastpg.algorithms.config import MAX_COUNT
+from fastpg.algorithms.config import MAX_COUNT, unused_options
 from fastpg.algorithms.critic import CriticConfig
 from fastpg.updates.damping import FixedDamping, MarquardtDamping
 from fastpg.updates.directions import ConjugateGradient, NaturalGradient
@@ -24,6 +24,14 @@ ITERATE_SPACING = 1.3
 #: Bounds of an adaptive radius where none are given, as multiples of ``target_kl``. Measured: with ten times instead of
 #: three TRPO on CartPole-v1 ends lower than with a fixed radius, because the surrogate approves of its own samples.
 RADIUS_RANGE = (0.1, 3.0)
+_OF_THE_RADIUS = (
+    "radius_shrink",
+    "radius_expand",
+    "radius_shrink_below",
+    "radius_expand_above",
+    "radius_min",
+    "radius_max",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +125,10 @@ class NaturalGradientConfig(CriticConfig):
     def _contradictions(cls, values: Mapping[str, Any], rejected: set[str]) -> Iterable[tuple[set[str], str]]:
         yield from super()._contradictions(values, rejected)
         yield from _solver_contradictions(values)
+        if values["solver"] in ("cholesky", "woodbury"):
+            yield from unused_options(cls, values, ("cg_max_steps", "cg_tolerance"), because=("solver", "'cg'"))
+        if values["adaptive_radius"] is None:
+            yield from unused_options(cls, values, _OF_THE_RADIUS, because=("adaptive_radius", "'surrogate'"))
         yield from _damping_contradictions(values)
         yield from _radius_contradictions(values)
         n_needed = 2 if values["normalize_advantage"] is True else 1

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from fastpg.algorithms.checks import Choice, Integer, Optional, Real, argument
-from fastpg.algorithms.config import MAX_COUNT
+from fastpg.algorithms.config import MAX_COUNT, unused_options
 from fastpg.algorithms.directions import DirectionConfig, make_direction
 from fastpg.algorithms.natural import kl_radius, ratio, return_review
 from fastpg.updates.acceptance import AcceptFinite
@@ -21,7 +21,7 @@ from fastpg.updates.proximity import KLOldNew
 from fastpg.updates.step_length import FixedStep
 
 #: Martens 2010, "Deep learning via Hessian-free optimization": damping by Marquardt's rule (section 4.1), conjugate
-#: gradient until it converges (4.4), from 0.95 of its last solution on (4.5), and back over its iterates (4.6).
+#: gradient nearly to convergence, from 0.95 of its last solution on (4.5), and back over its iterates (4.6).
 HESSIAN_FREE = {"damping": "adaptive", "cg_max_steps": 50, "cg_warm_start": 0.95, "cg_backtracking": True}
 
 
@@ -70,6 +70,7 @@ class NPGConfig(DirectionConfig):
             )
         if values["step_size"] is None:
             yield {"step_size", "step_rule"}, "step_size: expected a number > 0 with step_rule='fixed', got None"
+        yield from unused_options(cls, values, ["damped_scale"], because=("step_rule", "'kl'"))
         if values["target_kl"] != cls.fields()["target_kl"].default:
             yield (
                 {"target_kl", "step_rule"},

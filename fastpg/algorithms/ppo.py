@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from fastpg.algorithms.checks import Choice, Flag, Integer, Optional, Real, Scheduled, argument
+from fastpg.algorithms.config import unused_options
 from fastpg.algorithms.joint_loss import JointLossConfig
 from fastpg.algorithms.proximal_options import (
     ADAPTIVE,
@@ -119,6 +120,10 @@ class PPOConfig(JointLossConfig):
     def _contradictions(cls, values: Mapping[str, Any], rejected: set[str]) -> Iterable[tuple[set[str], str]]:
         yield from minibatch_contradictions(values, rejected)
         yield from proximal_contradictions(values)
+        if values["penalty"] is None:
+            yield from unused_options(cls, values, ("kl_coef", "kl_direction"), because=("penalty", "'kl'"))
+        if values["constraint"] not in ("backtrack", "penalty"):
+            yield from unused_options(cls, values, ["constraint_tolerance"], because=("constraint", "'backtrack'"))
 
     def _cautions(self) -> list[str]:
         n_samples = self.n_steps * self.n_envs

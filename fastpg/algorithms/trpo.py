@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from fastpg.algorithms.checks import Choice, Flag, Integer, Optional, Real, argument
-from fastpg.algorithms.config import MAX_COUNT
+from fastpg.algorithms.config import MAX_COUNT, unused_options
 from fastpg.algorithms.directions import DirectionConfig, make_direction
 from fastpg.algorithms.natural import kl_radius, ratio, return_review
 from fastpg.updates.acceptance import AcceptFinite, Backtracking
@@ -23,6 +23,30 @@ from fastpg.updates.radius import RadiusController
 from fastpg.updates.step_length import FixedStep
 
 _CONTRIB = "sb3-contrib"
+#: What a bound on the KL divergence and the system of the natural gradient have, and the theoretical penalty has not.
+_UNUSED_BY_THEORY = (
+    "target_kl",
+    "constraint",
+    "adaptive_radius",
+    "direction",
+    "ent_coef",
+    "accept_ratio",
+    "line_search_shrinking_factor",
+    "line_search_max_iter",
+    "check_improvement",
+    "strict_improvement",
+    "solver",
+    "cg_max_steps",
+    "cg_damping",
+    "cg_tolerance",
+    "cg_warm_start",
+    "cg_backtracking",
+    "damping",
+    "damping_metric",
+    "damped_scale",
+    "fisher",
+    "prediction",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,14 +102,7 @@ class TRPOConfig(DirectionConfig):
                 {"gamma", "penalty"},
                 "gamma: expected a number < 1 with penalty='theory', whose constant divides by (1 - gamma)^2, got 1.0",
             )
-        for name in ("target_kl", "constraint", "adaptive_radius", "direction", "ent_coef", "accept_ratio"):
-            default = cls.fields()[name].default
-            if values[name] != default:
-                yield (
-                    {name, "penalty"},
-                    f"{name}: expected {default!r} with penalty='theory', which has no use for it, got "
-                    f"{values[name]!r} (or penalty=None)",
-                )
+        yield from unused_options(cls, values, _UNUSED_BY_THEORY, because=("penalty", "None"))
 
     def _cautions(self) -> list[str]:
         if self.penalty is None:

@@ -37,6 +37,7 @@ class Ray:
         fisher_curvature: x'cFx, without the damping.
         model_curvature: second derivative of the predicted surrogate along x; 0 for a linear model.
         is_step: x has its length already; it is not to be scaled.
+        is_interior: such a step that the radius did not limit.
         has_broken_down: the solver met a direction without positive curvature or a number that is not finite.
         iterations: products with the matrix, 0 for a direct solver.
         residual: of the linear system, relative to g; None where there is none.
@@ -52,6 +53,7 @@ class Ray:
     fisher_curvature: float
     model_curvature: float = 0.0
     is_step: bool = False
+    is_interior: bool = False
     has_broken_down: bool = False
     iterations: int = 0
     residual: float | None = None

@@ -100,6 +100,13 @@ class Move:
         return self.params is not None
 
     @property
+    def is_at_boundary(self) -> bool:
+        """Whether the radius is what limited the step: the accepted candidate has the length that the radius gave."""
+        if self.ray is None or self.search is None or not self.is_accepted:
+            return False
+        return self.search.fraction == 1.0 and not self.ray.is_interior
+
+    @property
     def predicted(self) -> float | None:
         """Improvement that the model promised for the accepted candidate, or for the first one."""
         if self.ray is None or self.search is None:
@@ -169,7 +176,7 @@ class LocalModelUpdate:
             policy.params,
             data.batch,
             predicted=move.predicted,
-            is_at_boundary=move.search.fraction == 1.0,
+            is_at_boundary=move.is_at_boundary,
             is_standardised=self.surrogate.normalize_advantage,
         )
 
@@ -249,10 +256,9 @@ class LocalModelUpdate:
         predicted, actual = 1.0, math.nan
         if move.is_accepted and move.predicted is not None and move.actual is not None and move.predicted > 0.0:
             predicted, actual = move.predicted, move.actual
-        is_full = move.search is not None and move.is_accepted and move.search.fraction == 1.0
         learnt = {
             **self.direction.adapted(move.ray, actual=actual, predicted=predicted),
-            **self.radius.adapted(move.radius, actual=actual, predicted=predicted, is_at_boundary=is_full),
+            **self.radius.adapted(move.radius, actual=actual, predicted=predicted, is_at_boundary=move.is_at_boundary),
         }
         return replace(move, scalars={**move.scalars, **learnt})
 

@@ -4,7 +4,8 @@
 
 Sources: Tomar, Shani, Efroni, Ghavamzadeh 2020, "Mirror Descent Policy Optimization" (arXiv:2005.09814), equation 10
 and section 4; the schedules of Shani, Efroni, Mannor 2020, "Adaptive Trust Region Policy Optimization"
-(arXiv:1909.02769), theorems 2 and 3. There the KL divergence is KL(new || old), reversed with respect to TRPO.
+(arXiv:1909.02769), the theorem on Uniform TRPO. There the KL divergence is KL(new || old), reversed with respect
+to TRPO.
 """
 
 from __future__ import annotations
@@ -65,8 +66,8 @@ class ConstantSteps:
 class ShaniSteps:
     """t_k = start / sqrt(k + 1) without, 1 / (lambda (k + 2)) with entropy regularisation.
 
-    Theorem 2 of Shani et al. has start = (1 - gamma) / (C_omega C_max), with C_omega = 1 for KL and C_max a bound on
-    the costs; here it is an argument, in units of 1 / advantage.
+    Shani et al., theorem on Uniform TRPO, have start = (1 - gamma) / (C_omega C_max), with C_omega = 1 for KL and C_max
+    a bound on the costs; here it is an argument, in units of 1 / advantage.
 
     Attributes:
         start: t_0 > 0, used for ``entropy_weight`` 0.

@@ -26,6 +26,8 @@ from fastpg.updates.problem import PolicyProblem
 from fastpg.updates.steihaug import Product, TruncatedStep, TruncationStatus, truncated_newton_step
 
 N_FISHER_FALLBACKS = "n_fisher_fallbacks"
+#: How Steihaug's iteration ends before it meets the boundary.
+_INTERIOR = {TruncationStatus.CONVERGED, TruncationStatus.MAX_ITERATIONS, TruncationStatus.BREAKDOWN}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +103,7 @@ def _ray(found: TruncatedStep, gradient: Array, *, is_region: bool) -> Ray:
         fisher_curvature=curvature,
         model_curvature=model_curvature,
         is_step=is_region,
+        is_interior=is_region and found.status in _INTERIOR,
         has_broken_down=found.status is TruncationStatus.BREAKDOWN,
         iterations=found.n_iterations,
         residual=found.residual,

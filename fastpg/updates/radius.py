@@ -24,7 +24,6 @@ class RadiusController:
         expand: factor >= 1; 1 never expands.
         minimum: lower bound of the radius.
         maximum: upper bound of the radius.
-        boundary: fraction of the radius from which on a step counts as limited by it.
     """
 
     eta_accept: float = 0.1
@@ -34,7 +33,6 @@ class RadiusController:
     expand: float = 2.0
     minimum: float = 0.0
     maximum: float = math.inf
-    boundary: float = 0.99
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.eta_accept <= self.shrink_below <= self.expand_above:
@@ -54,10 +52,6 @@ class RadiusController:
     def accepts(self, actual: float, predicted: float) -> bool:
         """Whether rho >= ``eta_accept``, without dividing; False for NaN."""
         return actual >= self.eta_accept * predicted
-
-    def is_at_boundary(self, size: float, radius: float) -> bool:
-        """Whether a step of ``size`` (in the unit of the radius) was limited by it."""
-        return size >= self.boundary * radius
 
     def next_radius(self, radius: float, *, actual: float, predicted: float, is_at_boundary: bool) -> float:
         """The radius for the next step.

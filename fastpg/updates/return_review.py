@@ -69,7 +69,7 @@ class ReturnReview:
         )
         new = old.remember({_IS_PENDING: 0.0, TRUST_RADIUS: radius})
         margin = self.n_errors * math.sqrt(after[1] + seen[_VARIANCE])
-        if actual + margin >= self.controller.eta_accept * predicted:
+        if self.controller.accepts(actual + margin, predicted):
             return new, False
         before = old.memory[_PARAMS]
         return (

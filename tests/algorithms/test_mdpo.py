@@ -46,6 +46,10 @@ def test_bad_value_is_refused_by_name(name: str, value: Any) -> None:
             {"tsallis_q": 2.0, "kl_direction": "old_new"},
             "kl_direction: expected 'new_old' with tsallis_q=2.0, which takes its place, got 'old_new'",
         ),
+        (
+            {"t_schedule": "shani", "entropy_weight": 0.1, "step_size": 2.0},
+            "step_size: expected its default 1.0 with entropy_weight=0.1, which does not use it, got 2.0",
+        ),
         ({"n_steps": 1}, "n_steps: expected n_steps * n_envs >= 2 to standardise advantages"),
     ],
 )

@@ -87,6 +87,9 @@ def test_npg_refuses_by_name(name: str, value: Any) -> None:
             ("radius_shrink_below", "radius_expand_above"),
         ),
         ({"n_steps": 4, "sub_sampling_factor": 4}, ("sub_sampling_factor", "n_steps")),
+        ({"radius_max": 0.05}, ("radius_max", "adaptive_radius")),
+        ({"radius_expand": 1.5}, ("radius_expand", "adaptive_radius")),
+        ({"solver": "woodbury", "cg_max_steps": 5}, ("cg_max_steps", "solver")),
         ({"n_steps": 1}, ("n_steps", "standardise")),
     ],
 )
@@ -102,6 +105,7 @@ def test_contradictions_name_both(arguments: dict[str, Any], names: tuple[str, s
         ({"step_size": 0.1}, ("step_size", "step_rule")),
         ({"step_rule": "fixed"}, ("step_size", "step_rule")),
         ({"step_rule": "fixed", "step_size": 0.1, "target_kl": 0.02}, ("target_kl", "step_rule")),
+        ({"step_rule": "fixed", "step_size": 0.1, "damped_scale": False}, ("damped_scale", "step_rule")),
         (
             {"step_rule": "fixed", "step_size": 0.1, "adaptive_radius": "surrogate"},
             ("adaptive_radius", "step_rule"),

@@ -137,6 +137,15 @@ def test_arguments_that_do_not_apply_are_explained(name: str) -> None:
             {"dual_clip": 3.0, "constraint": "barrier"},
             "dual_clip: expected None where ratios are not clipped (constraint='barrier', penalty=None), got 3.0",
         ),
+        (
+            {"kl_coef": 2.0},
+            "kl_coef: expected its default 1.0 with penalty=None, which does not use it, got 2.0 (or penalty='kl')",
+        ),
+        ({"kl_direction": "new_old"}, "kl_direction: expected its default 'old_new' with penalty=None"),
+        (
+            {"constraint": "barrier", "constraint_tolerance": 0.0},
+            "constraint_tolerance: expected its default 0.1 with constraint='barrier', which does not use it, got 0.0",
+        ),
         ({"constraint_coef": 1.0}, "constraint_coef: expected None with constraint=None (only 'barrier' and"),
         (
             {"clip_range": "adaptive", "constraint": "backtrack"},

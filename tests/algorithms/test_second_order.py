@@ -75,6 +75,9 @@ def reports_of(model: Any, n_iterations: int) -> list[Any]:
         ({"penalty": "theory", "adaptive_radius": "surrogate"}, ("adaptive_radius", "penalty")),
         ({"penalty": "theory", "direction": "newton"}, ("direction", "penalty")),
         ({"penalty": "theory", "ent_coef": 0.01}, ("ent_coef", "penalty")),
+        ({"penalty": "theory", "line_search_max_iter": 3}, ("line_search_max_iter", "penalty")),
+        ({"penalty": "theory", "cg_damping": 0.2}, ("cg_damping", "penalty")),
+        ({"direction": "ksd", "cg_max_steps": 3}, ("cg_max_steps", "direction")),
     ],
 )
 def test_contradictions_name_both(arguments: dict[str, Any], names: tuple[str, str]) -> None:

@@ -178,7 +178,7 @@ ERRORS = {
     "bad schedule": (("train", "ppo", "CartPole-v1", "--learning-rate", "lin_x"), ["learning_rate: expected"]),
     "negative steps": (("train", "ppo", "CartPole-v1", "--total-timesteps", "-1"), ["expected a whole number >= 0"]),
     "unknown environment": (("train", "ppo", "CartPole-v99"), ["CartPole-v99"]),
-    "unknown algorithm": (("train", "nothing", "CartPole-v1"), ["No such command 'nothing'", "Commands: ppo,"]),
+    "unknown algorithm": (("train", "nothing", "CartPole-v1"), ["No such command 'nothing'", "Commands: ", " ppo,"]),
     "misspelt command": (("trian", "ppo", "CartPole-v1"), ["No such command 'trian'", "Did you mean 'train'?"]),
     "unknown option": (("train", "ppo", "CartPole-v1", "--gama", "0.9"), ["No such option", "--gamma"]),
     "no environment": (("train", "ppo"), ["Missing argument 'ENV'"]),

@@ -19,9 +19,10 @@ from fastpg.updates.local_model import LocalModelUpdate, Ratio
 from fastpg.updates.minorant import MinorantDirection, penalty_constant
 from fastpg.updates.newton import N_FISHER_FALLBACKS, Newton
 from fastpg.updates.proximity import KLOldNew
+from fastpg.updates.radius import RadiusController
 from fastpg.updates.report import UpdateStatus
 from fastpg.updates.state import OptimizerState
-from fastpg.updates.step_length import FixedStep, KLRadius
+from fastpg.updates.step_length import AdaptiveRadius, FixedStep, KLRadius
 from tests.updates.test_steihaug import symmetric
 
 N = 6
@@ -135,6 +136,17 @@ def test_newton_inside_a_wide_region_jumps_to_the_maximum(gradient: np.ndarray, 
     assert found.status is UpdateStatus.IMPROVED
     assert found.actual == pytest.approx(found.predicted, rel=1e-8)
     assert found.scalars[N_FISHER_FALLBACKS] == 0.0
+
+
+@pytest.mark.parametrize(("target_kl", "factor"), [(1e3, 1.0), (1e-4, 2.0)])
+def test_a_step_inside_the_region_does_not_expand_it(
+    gradient: np.ndarray, fisher: np.ndarray, target_kl: float, factor: float
+) -> None:
+    problem = Quadratic(gradient, -symmetric(np.geomspace(1.0, 20.0, N)), fisher)
+    radius = AdaptiveRadius(target_kl=target_kl, controller=RadiusController())
+    found = move(newton("fisher"), problem, radius=radius)
+    assert found.actual > 0.75 * found.predicted
+    assert found.scalars["trust_radius"] == factor * target_kl
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -53,11 +53,6 @@ def test_acceptance() -> None:
     assert not RULE.accepts(math.nan, 1.0)
 
 
-def test_boundary() -> None:
-    assert RULE.is_at_boundary(0.0099, 0.01)
-    assert not RULE.is_at_boundary(0.0098, 0.01)
-
-
 @pytest.mark.parametrize(
     "wrong",
     [
