@@ -274,6 +274,17 @@ def test_every_kernel_module_is_declared(backend: str) -> None:
     assert names == set(kernel_families())
 
 
+def test_no_two_headers_define_a_type_of_the_same_name() -> None:
+    """All units share one namespace per instruction set: the linker would take either's functions for both."""
+    definition = re.compile(r"^(?:class|struct|enum class) (\w+)[^;{]*\{", re.MULTILINE)
+    owners: dict[str, list[str]] = {}
+    for path in sorted((CSRC / "include").rglob("*.hpp")):
+        for name in set(definition.findall(path.read_text(encoding="utf-8"))):  # a template has specialisations
+            owners.setdefault(name, []).append(path.name)
+    assert "MlpTile" in owners
+    assert not {name: paths for name, paths in owners.items() if len(paths) > 1}
+
+
 @pytest.mark.parametrize("family", kernel_families())
 def test_implementations_have_the_same_signatures(family: str) -> None:
     """Entry point (less ``backend``), NumPy and Numba take the same arguments in the same order; native offers all."""

@@ -162,7 +162,7 @@ void check_counts(const PpoRule& rule, Index n_rows) {
     require(rule.n_epochs >= 1 && rule.n_epochs < 1 << 16, "n_epochs: expected at least 1 and less than 2^16.");
     require(rule.batch_size >= 1, "batch_size: expected at least 1.");
     require(rule.adam_step >= 0, "adam_step: expected at least 0.");
-    require(rule.first_epoch >= 0 && rule.first_epoch + rule.n_epochs < 1 << 16,
+    require(rule.first_epoch >= 0 && rule.first_epoch < (1 << 16) - rule.n_epochs,
             "first_epoch: expected first_epoch + n_epochs less than 2^16.");
     require(rule.update_index < std::uint64_t{1} << 40, "update_index: expected less than 2^40.");
 }

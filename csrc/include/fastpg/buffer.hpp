@@ -53,7 +53,7 @@ private:
 template <class T>
 class Owners {
 public:
-    explicit Owners(Index capacity) : items_(capacity) {}
+    explicit Owners(Index capacity) : items_(capacity), capacity_(capacity) {}
     ~Owners() {
         for (Index i = 0; i < size_; ++i) delete items_.data()[i];
     }
@@ -66,12 +66,16 @@ public:
     Index size() const {
         return size_;
     }
+    Index capacity() const {
+        return capacity_;
+    }
     T& operator[](Index i) {
         return *items_.data()[i];
     }
 
 private:
     Buffer<T*> items_;
+    Index capacity_;
     Index size_ = 0;
 };
 

@@ -47,11 +47,10 @@ public:
           size_(plan_.packed_size() + round_up(n_extra_, kPanel)),
           is_empirical_(batch.actions.continuous != nullptr || batch.actions.discrete != nullptr),
           params_(size_),
-          workers_(larger(1, n_threads)),
+          workers_(larger<Index>(1, smaller<Index>(n_threads, chunks_.n_chunks()))),
           solver_(1) {
         pack(params, params_.data());
-        const Index n_workers = larger<Index>(1, smaller<Index>(n_threads, chunks_.n_chunks()));
-        for (Index i = 0; i < n_workers; ++i) {
+        for (Index i = 0; i < workers_.capacity(); ++i) {
             workers_.add(new Worker(plan_, batch.n_rows));
             workers_[i].tile.prepare_backward(params_.data());
         }
@@ -127,8 +126,8 @@ public:
 private:
     static constexpr T kLogStdFisher = 2;
 
-    struct Tile : TangentTile<T> {
-        using TangentTile<T>::TangentTile;
+    struct Tile : FisherTile<T> {
+        using FisherTile<T>::FisherTile;
         Panels<const T> layer_input(Index l) const {
             return this->input(l);
         }

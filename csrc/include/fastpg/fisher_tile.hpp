@@ -25,7 +25,7 @@ inline void turn_last_layer(const Layer& layer, const T* packed, T* to) {
 
 // A tile that can also go forward along a direction, and backward without products with the activations.
 template <class T>
-class TangentTile : public MlpTile<T> {
+class FisherTile : public MlpTile<T> {
 public:
     using Base = MlpTile<T>;
     using Base::capacity;
@@ -34,7 +34,7 @@ public:
     using Base::panel_stride;
     using Base::plan_;
 
-    TangentTile(const MlpPlan& plan, Index max_rows) : Base(plan, max_rows) {
+    FisherTile(const MlpPlan& plan, Index max_rows) : Base(plan, max_rows) {
         Index widest = plan.last().out_panels();
         for (Index l = 0; l < plan.n_layers(); ++l) widest = larger(widest, plan.layer(l).in_panels());
         tangent_a_.reset(widest * panel_stride());
