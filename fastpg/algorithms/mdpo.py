@@ -61,7 +61,10 @@ class MDPOConfig(CriticConfig):
         source=_PAPER,
     )
     kl_direction: str = argument(
-        "new_old", Choice(KL_DIRECTIONS), "Subtract KL(new || old) or KL(old || new).", source=_PAPER
+        "new_old",
+        Choice(KL_DIRECTIONS),
+        "Direction of the divergence that is subtracted: KL(old || new) or KL(new || old).",
+        source=_PAPER,
     )
     tsallis_q: float | None = argument(
         None,

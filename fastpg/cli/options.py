@@ -168,6 +168,11 @@ def config_options(config_class: type) -> list[click.Option]:
             )
             continue
         options.append(_field_option(field, hints[field.name], section))
+        if field.name == "preset":
+            names = ", ".join(getattr(config_class, "presets", ())) or f"{_title(config_class)} has none"
+            options[-1].help = (options[-1].help or "").replace(
+                "Name of a set of defaults", f"Set of defaults ({names})"
+            )
     return options
 
 

@@ -236,6 +236,7 @@ def training_command(name: str) -> click.Command:
         help=f"{ALGORITHMS[algorithm]}\n\nENV is a Gymnasium id such as CartPole-v1, or module:id to import first.",
         epilog="A SCHEDULE is a number, or lin_START or lin_START_END for a straight line from beginning to end "
         "of training (END is 0 if left out). Where the default is none, none can be given.\n\n"
-        "Example:  fastpg train ppo CartPole-v1 --total-timesteps 1e5 --n-envs 8 --run-dir runs/cartpole",
+        f"Example:  fastpg train {algorithm.lower()} CartPole-v1 --total-timesteps 1e5 --n-envs 8 "
+        "--run-dir runs/cartpole",
         context_settings=CONTEXT,
     )

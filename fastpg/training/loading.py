@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 ALGORITHMS = {
     "A2C": "Advantage actor-critic, the synchronous form of A3C (Mnih et al. 2016).",
     "MDPO": "Mirror descent policy optimisation, on-policy (Tomar et al. 2020).",
-    "PPO": "Proximal policy optimisation with a clipped ratio (Schulman et al. 2017).",
     "NPG": "Natural policy gradient (Kakade 2001).",
+    "PPO": "Proximal policy optimisation with a clipped ratio (Schulman et al. 2017).",
     "TRPO": "Trust region policy optimisation (Schulman et al. 2015).",
-    "VPG": "Policy gradient, REINFORCE without a critic (Williams 1992; Sutton et al. 1999).",
+    "VPG": "Policy gradient; without a critic REINFORCE (Williams 1992; Sutton et al. 1999).",
 }
 
 
