@@ -151,9 +151,9 @@ def test_trpo_on_pendulum_with_tuned_settings() -> None:
 def test_trpo_on_lunarlander_with_defaults() -> None:
     """Measured: 116 with a standard error of 30 (188, 149, 13, 145, 86).
 
-    sb3-contrib, same settings: 172 with one of 45 (208, 204, -8, 229, 229). A policy that has learnt to land in most of its
-    training episodes may hover for ever in its deterministic form, hence the spread; the mean of the last 100 training
-    episodes is 90 here and 92 there. The bound is where a policy that does not land cannot get.
+    sb3-contrib, same settings: 172 with one of 45 (208, 204, -8, 229, 229). The deterministic form of a policy that
+    lands when it samples may hover until the time limit, hence the spread; the mean of the last 100 training episodes
+    is 90 here and 92 there. The bound is where a policy that has not learnt to fly cannot get.
     """
     pytest.importorskip("Box2D")
     means = mean_returns("TRPO", "LunarLander-v3", 300_000, n_envs=8)
