@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 import fastpg
+from fastpg.errors import ConfigError
 from fastpg.training.logging import Logger, Sink
 from tests.envs import ContinuousTargetProbe, ObservationRewardProbe
 
@@ -118,3 +119,10 @@ class Rows(Sink):
     def write(self, values: Mapping[str, Any], step: int) -> None:
         """Keep a row."""
         self.rows.append(dict(values))
+
+
+@pytest.mark.parametrize("solver", ["cholesky", "woodbury"])
+def test_a_direct_solver_for_a_large_problem_is_an_error_that_names_the_argument(solver: str) -> None:
+    model = fastpg.TRPO("MlpPolicy", "CartPole-v1", solver=solver, seed=0)
+    with pytest.raises(ConfigError, match=rf"solver='{solver}' does not suit .*expected at most 3000"):
+        model.learn(2048)
