@@ -13,7 +13,7 @@ from fastpg.experiments.bands import Band, confidence_band, read_curves, write_b
 from fastpg.experiments.experiment import Experiment, Options
 from fastpg.experiments.figures import COLOURS, DASHES, Panel, Style, draw_figure
 from fastpg.experiments.settings import TASKS, Task, arguments_for, find_task
-from fastpg.experiments.training_run import TrainingRun
+from fastpg.experiments.training_run import TrainingRun, short_name
 from fastpg.training.loading import ALGORITHMS
 from fastpg.training.run_directory import EVALUATION
 
@@ -71,16 +71,18 @@ def styles_of(members: Sequence[Member]) -> dict[str, Style]:
 def choose_members(members: Iterable[Member], names: Sequence[str]) -> list[Member]:
     """The members called ``names``, by label or algorithm, in any case; all of them without names.
 
+    A label may be given with hyphens, ``trpo-adaptive-radius``, which a list with commas needs.
+
     Raises:
         ConfigError: there is none of such a name.
     """
     members = list(members)
-    chosen = {name.lower() for name in names}
-    known = {name.lower() for member in members for name in (member.label, member.algorithm)}
+    chosen = {short_name(name) for name in names}
+    known = {short_name(name) for member in members for name in (member.label, member.algorithm)}
     if not chosen <= known:
-        labels = ", ".join(member.label for member in members)
+        labels = ", ".join(short_name(member.label) for member in members)
         raise ConfigError(f"members: expected names among {labels}, got {', '.join(sorted(chosen - known))}.")
-    return [m for m in members if not chosen or {m.label.lower(), m.algorithm.lower()} & chosen]
+    return [m for m in members if not chosen or {short_name(m.label), short_name(m.algorithm)} & chosen]
 
 
 def plan_runs(options: Options, members: Sequence[Member], envs: Sequence[str]) -> list[TrainingRun]:

@@ -22,6 +22,11 @@ MAX_ROWS = 500
 N_EVALUATION_EPISODES = 20
 
 
+def short_name(label: str) -> str:
+    """``label`` for directories and the command line: small letters and digits, joined by hyphens."""
+    return re.sub(r"[^a-z0-9]+", "-", label.lower()).strip("-")
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainingRun:
     """A ``Job`` that trains and evaluates one model.
@@ -57,8 +62,7 @@ class TrainingRun:
     @property
     def directory(self) -> Path:
         """Where the run is kept."""
-        name = re.sub(r"[^a-z0-9]+", "-", self.label.lower()).strip("-")
-        return self.root / self.env.replace("/", "-") / f"{name}-{self.seed}"
+        return self.root / self.env.replace("/", "-") / f"{short_name(self.label)}-{self.seed}"
 
     def check(self) -> None:
         """Raise ConfigError if the algorithm does not take the arguments."""

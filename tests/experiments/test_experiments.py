@@ -51,7 +51,8 @@ def test_tasks_are_found_by_short_names():
 def test_members_are_chosen_by_label_or_algorithm():
     assert {member.algorithm for member in choose_members(MEMBERS, ["ppo"])} == {"PPO"}
     assert choose_members(MEMBERS, []) == list(MEMBERS)
-    with pytest.raises(ConfigError, match=r"members: expected names among .*PPO.*, got sac"):
+    assert [member.label for member in choose_members(MEMBERS, ["trpo-adaptive-radius"])] == ["TRPO, adaptive radius"]
+    with pytest.raises(ConfigError, match=r"members: expected names among .*ppo.*, got sac"):
         choose_members(MEMBERS, ["PPO", "SAC"])
 
 
