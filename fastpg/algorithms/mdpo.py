@@ -23,6 +23,8 @@ from fastpg.updates.proximal import ClippedRatio, ProximalUpdate, ValueAndEntrop
 from fastpg.updates.schedules import Schedule
 
 MAX_STEPS = 65535  # the counter of the shuffling holds the epoch in 16 bits
+#: Bounds within which 1 / t_k is a number in single precision.
+STEP_RANGE = (1e-12, 1e12)
 _PAPER = "Tomar et al. 2020"
 _FASTPG = "fastpg"
 
@@ -49,7 +51,7 @@ class MDPOConfig(CriticConfig):
     )
     step_size: float = argument(
         1.0,
-        Real(0.0, is_above=True),
+        Real(*STEP_RANGE),
         "t_0, how far an iteration moves; 1 / t_k weighs the KL.",
         source=_PAPER,
     )
@@ -74,7 +76,7 @@ class MDPOConfig(CriticConfig):
     )
     entropy_weight: float = argument(
         0.0,
-        Real(0.0),
+        Real(0.0, STEP_RANGE[1]),
         "Reward per nat of -log pi(a|s), added to every reward: the regularised problem of Shani et al.",
         source="Shani et al. 2020",
     )

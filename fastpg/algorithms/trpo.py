@@ -92,6 +92,11 @@ class TRPOConfig(DirectionConfig):
                 {"accept_ratio", "check_improvement"},
                 f"accept_ratio: expected None or 0 with check_improvement=False, got {values['accept_ratio']!r}",
             )
+        if values["check_improvement"] is False and values["strict_improvement"] is False:
+            yield (
+                {"strict_improvement", "check_improvement"},
+                "strict_improvement: expected True with check_improvement=False, which compares nothing, got False",
+            )
         if values["penalty"] == "theory":
             yield from cls._theory_contradictions(values)
 

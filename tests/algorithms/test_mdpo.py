@@ -23,11 +23,11 @@ BAD_VALUES: dict[str, list[Any]] = {
     "n_critic_updates": [0, 2**16],
     "sgd_steps": [0, 1.5, 2**16],
     "max_grad_norm": [0, -1],
-    "step_size": [0, -1, math.inf, None],
+    "step_size": [0, -1, math.inf, 5e-324, None],
     "t_schedule": ["cosine", None],
     "kl_direction": ["both"],
     "tsallis_q": [0, -1, math.nan],
-    "entropy_weight": [-0.1, math.inf],
+    "entropy_weight": [-0.1, math.inf, 1e308],
     "return_best": [1, None],
 }
 

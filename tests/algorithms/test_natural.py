@@ -77,6 +77,7 @@ def test_npg_refuses_by_name(name: str, value: Any) -> None:
     ("arguments", "names"),
     [
         ({"accept_ratio": 0.1, "check_improvement": False}, ("accept_ratio", "check_improvement")),
+        ({"strict_improvement": False, "check_improvement": False}, ("strict_improvement", "check_improvement")),
         ({"solver": "cholesky", "cg_warm_start": 0.95}, ("cg_warm_start", "solver")),
         ({"solver": "woodbury", "cg_backtracking": True}, ("cg_backtracking", "solver")),
         ({"solver": "woodbury", "cg_damping": 0.0}, ("cg_damping", "solver")),
