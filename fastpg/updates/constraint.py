@@ -1,9 +1,9 @@
 """PPO as a constrained problem: maximise mean(r A) subject to sign(A) (r - 1) <= eps for every sample.
 
 This is equation (13) of the overview "Natural, Trust Region and Proximal Policy Optimization", which reads PPO's
-clipping as a trust region per sample; clipping solves it by ignoring the samples that violate it. Four ways to treat the constraint, each a part of
-``ProximalUpdate``: it names the surrogate that the kernel climbs and drives the inner loop. Only the sampled states
-and actions are constrained.
+clipping as a trust region per sample; clipping solves it by ignoring the samples that violate it. Four ways to treat
+the constraint, each a part of ``ProximalUpdate``: it names the surrogate that the kernel climbs and drives the inner
+loop. Only the sampled states and actions are constrained.
 """
 
 from __future__ import annotations
