@@ -108,7 +108,7 @@ def _add_gradient(
                 total += error * error
                 by_value[i, 0] = scale * error
             else:  # a NaN comes here, and stays
-                total += clipped * clipped if change == change else change
+                total += clipped * clipped if not np.isnan(change) else change
                 by_value[i, 0] = clipped * 0
         backward_tile(transposed, sizes, is_relu, tile, work, by_value[: tile.shape[0]], gradient)
     return total
