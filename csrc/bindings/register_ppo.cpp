@@ -70,10 +70,17 @@ struct LossArguments {
     const std::string& kl_direction;
 
     ClippedLossRule rule() const {
-        return {clip_range,          clip_range_vf.value_or(kInfinity), vf_coef,
-                ent_coef,            normalize_advantage,               read_surrogate(surrogate),
-                constraint_coef,     dual_clip.value_or(kInfinity),     tsallis_q.value_or(2.0),
-                kl_coef,             is_new_old(kl_direction)};
+        return {clip_range,
+                clip_range_vf.value_or(kInfinity),
+                vf_coef,
+                ent_coef,
+                normalize_advantage,
+                read_surrogate(surrogate),
+                constraint_coef,
+                dual_clip.value_or(kInfinity),
+                tsallis_q.value_or(2.0),
+                kl_coef,
+                is_new_old(kl_direction)};
     }
 };
 
@@ -88,10 +95,10 @@ void clipped_loss_gradient(const py::array& params, const py::array& observation
                            int n_threads) {
     const ActorCriticLayout networks(layout);
     const SampleArrays sample{observations, actions, old_log_probs, advantages, returns, old_values};
-    const ClippedLossRule rule = LossArguments{clip_range,          clip_range_vf, vf_coef,         ent_coef,
-                                               normalize_advantage, surrogate,     constraint_coef, dual_clip,
-                                               tsallis_q,           kl_coef,       kl_direction}
-                                     .rule();
+    const ClippedLossRule rule =
+        LossArguments{clip_range,      clip_range_vf, vf_coef,   ent_coef, normalize_advantage, surrogate,
+                      constraint_coef, dual_clip,     tsallis_q, kl_coef,  kl_direction}
+            .rule();
     double* to_stats = output<double>(stats, "stats", {kNumLossStats});
     if (kl_coef != 0 && !(old_head_inputs && old_log_std)) {
         throw py::value_error("old_head_inputs, old_log_std: expected arrays with a KL penalty.");

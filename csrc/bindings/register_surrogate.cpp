@@ -42,8 +42,8 @@ void surrogate_gradient(const py::array& params, const py::array& observations, 
 
 void surrogate_evaluate(const py::array& params, const py::array& observations, const py::array& actions,
                         const py::array& old_log_probs, const py::array& advantages, const py::array& old_head_inputs,
-                        const py::array& old_log_std, const py::object& layout, double ent_coef,
-                        const py::array& stats, int n_threads) {
+                        const py::array& old_log_std, const py::object& layout, double ent_coef, const py::array& stats,
+                        int n_threads) {
     const PolicyLayout policy(layout);
     const SampleArrays sample{observations, actions, old_log_probs, advantages};
     double* to_stats = output<double>(stats, "stats", {kNumEvaluationStats});
@@ -61,10 +61,10 @@ void surrogate_evaluate(const py::array& params, const py::array& observations, 
     });
 }
 
-void surrogate_hessian_vector_product(const py::array& params, const py::array& observations,
-                                      const py::array& actions, const py::array& old_log_probs,
-                                      const py::array& advantages, const py::array& vector, const py::object& layout,
-                                      double ent_coef, const py::array& out, int n_threads) {
+void surrogate_hessian_vector_product(const py::array& params, const py::array& observations, const py::array& actions,
+                                      const py::array& old_log_probs, const py::array& advantages,
+                                      const py::array& vector, const py::object& layout, double ent_coef,
+                                      const py::array& out, int n_threads) {
     const PolicyLayout policy(layout);
     const SampleArrays sample{observations, actions, old_log_probs, advantages};
     by_dtype(params, "params", [&](auto tag) {
@@ -84,12 +84,11 @@ void surrogate_hessian_vector_product(const py::array& params, const py::array& 
 
 void register_surrogate(py::module_& module) {
     using namespace py::literals;
-    module.def("surrogate_gradient", &surrogate_gradient, "params"_a, "observations"_a, "actions"_a,
-               "old_log_probs"_a, "advantages"_a, py::kw_only(), "layout"_a, "ent_coef"_a, "out"_a, "stats"_a,
+    module.def("surrogate_gradient", &surrogate_gradient, "params"_a, "observations"_a, "actions"_a, "old_log_probs"_a,
+               "advantages"_a, py::kw_only(), "layout"_a, "ent_coef"_a, "out"_a, "stats"_a, "n_threads"_a);
+    module.def("surrogate_evaluate", &surrogate_evaluate, "params"_a, "observations"_a, "actions"_a, "old_log_probs"_a,
+               "advantages"_a, "old_head_inputs"_a, "old_log_std"_a, py::kw_only(), "layout"_a, "ent_coef"_a, "stats"_a,
                "n_threads"_a);
-    module.def("surrogate_evaluate", &surrogate_evaluate, "params"_a, "observations"_a, "actions"_a,
-               "old_log_probs"_a, "advantages"_a, "old_head_inputs"_a, "old_log_std"_a, py::kw_only(), "layout"_a,
-               "ent_coef"_a, "stats"_a, "n_threads"_a);
     module.def("surrogate_hessian_vector_product", &surrogate_hessian_vector_product, "params"_a, "observations"_a,
                "actions"_a, "old_log_probs"_a, "advantages"_a, "vector"_a, py::kw_only(), "layout"_a, "ent_coef"_a,
                "out"_a, "n_threads"_a);

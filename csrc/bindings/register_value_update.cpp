@@ -28,8 +28,8 @@ void value_update(const py::array& params, const py::array& first_moment, const 
                   const py::array& observations, const py::array& returns, const py::array& old_values,
                   const py::object& layout, Index n_epochs, Index batch_size, std::optional<double> clip_range_vf,
                   double max_grad_norm, double learning_rate, double beta1, double beta2, double epsilon,
-                  Index adam_step, std::uint64_t seed, std::uint64_t update_index,
-                  const std::array<py::array, 3>& out, const py::array& stats, int n_threads) {
+                  Index adam_step, std::uint64_t seed, std::uint64_t update_index, const std::array<py::array, 3>& out,
+                  const py::array& stats, int n_threads) {
     const MlpLayout network(layout);
     if (network.n_outputs() != 1) throw py::value_error("layout: expected a network with one output.");
     const ValueRule rule{{learning_rate, beta1, beta2, epsilon},
@@ -94,9 +94,9 @@ void rmsprop_step(const py::array& params, const py::array& gradient, const py::
 void register_value_update(py::module_& module) {
     using namespace py::literals;
     module.def("value_update", &value_update, "params"_a, "first_moment"_a, "second_moment"_a, "observations"_a,
-               "returns"_a, "old_values"_a, py::kw_only(), "layout"_a, "n_epochs"_a, "batch_size"_a,
-               "clip_range_vf"_a, "max_grad_norm"_a, "learning_rate"_a, "beta1"_a, "beta2"_a, "epsilon"_a,
-               "adam_step"_a, "seed"_a, "update_index"_a, "out"_a, "stats"_a, "n_threads"_a);
+               "returns"_a, "old_values"_a, py::kw_only(), "layout"_a, "n_epochs"_a, "batch_size"_a, "clip_range_vf"_a,
+               "max_grad_norm"_a, "learning_rate"_a, "beta1"_a, "beta2"_a, "epsilon"_a, "adam_step"_a, "seed"_a,
+               "update_index"_a, "out"_a, "stats"_a, "n_threads"_a);
     module.def("rmsprop_step", &rmsprop_step, "params"_a, "gradient"_a, "square_average"_a, py::kw_only(),
                "learning_rate"_a, "alpha"_a, "epsilon"_a, "out"_a);
 }

@@ -149,8 +149,7 @@ private:
         for (Index i = 0; i < n; ++i) weights_.data()[i] = weight;
         T* kl = terms_[kKl].data();
         head_.add_kl_gradient(old_head, weights_.data(), rule.is_kl_new_old, n, kl);
-        sums.exact_kl += static_cast<double>(
-            sum_terms<T>(round_up(n, kPanel), [kl](Index i) { return load(kl + i); }));
+        sums.exact_kl += static_cast<double>(sum_terms<T>(round_up(n, kPanel), [kl](Index i) { return load(kl + i); }));
     }
 
     void add_terms(Index n, PolicySums& sums) {

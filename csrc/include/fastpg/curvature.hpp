@@ -63,8 +63,7 @@ FASTPG_INLINE void curvature(Categorical, const HeadColumns<T>& c, const Directi
             const Vec<T> log_p_dot = load(r.z_dot + at) - mean_dot;
             const Vec<T> bend = log_p_dot * (load(c.z + at) + entropy) + log_p_dot + entropy_dot;
             const Vec<T> chosen = select<T>(action == static_cast<T>(k - first), w.weight_dot, Vec<T>{});
-            store(r.to + at,
-                  chosen - load(c.g + at) * (w.weight_dot + w.weight * log_p_dot + w.entropy_weight * bend));
+            store(r.to + at, chosen - load(c.g + at) * (w.weight_dot + w.weight * log_p_dot + w.entropy_weight * bend));
         }
         first = end;
     }
@@ -88,8 +87,7 @@ FASTPG_INLINE void curvature(Bernoulli, const HeadColumns<T>& c, const Direction
         const Index at = d * c.stride + i;
         const Vec<T> p = load(c.g + at);
         const Vec<T> bend = w.weight + w.entropy_weight * (1 + load(c.z + at) * (1 - 2 * p));
-        store(r.to + at,
-              w.weight_dot * (load(c.at(c.actions, d, i)) - p) - p * (1 - p) * bend * load(r.z_dot + at));
+        store(r.to + at, w.weight_dot * (load(c.at(c.actions, d, i)) - p) - p * (1 - p) * bend * load(r.z_dot + at));
     }
 }
 

@@ -30,15 +30,14 @@ FASTPG_INLINE Divergences<T> divergences(Categorical kind, const HeadColumns<T>&
 
 // Both hold logits in z, `new_head` also p in g.
 template <class T>
-FASTPG_INLINE Divergences<T> divergences(Bernoulli kind, const HeadColumns<T>& old_head,
-                                         const HeadColumns<T>& new_head, Index i) {
+FASTPG_INLINE Divergences<T> divergences(Bernoulli kind, const HeadColumns<T>& old_head, const HeadColumns<T>& new_head,
+                                         Index i) {
     Divergences<T> kl{};
     for (Index d = 0; d < old_head.shape.n_actions; ++d) {
         const Vec<T> old_z = load(old_head.at(old_head.z, d, i));
         const Vec<T> new_z = load(new_head.at(new_head.z, d, i));
         Vec<T> old_p, new_p;
-        const Vec<T> change =
-            kind.template softplus<T>(new_z, new_p) - kind.template softplus<T>(old_z, old_p);
+        const Vec<T> change = kind.template softplus<T>(new_z, new_p) - kind.template softplus<T>(old_z, old_p);
         kl.old_new += old_p * (old_z - new_z) + change;
         kl.new_old += new_p * (new_z - old_z) - change;
     }

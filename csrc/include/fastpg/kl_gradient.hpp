@@ -15,8 +15,14 @@ public:
         : z_(shape.n_inputs * kTileRows),
           g_(shape.n_inputs * kTileRows),
           per_action_(2 * shape.n_actions * kTileRows),
-          columns_{shape,   kTileRows, z_.data(), g_.data(), per_action_.data(), per_action_.data() + shape.n_actions * kTileRows,
-                   nullptr, nullptr} {}
+          columns_{shape,
+                   kTileRows,
+                   z_.data(),
+                   g_.data(),
+                   per_action_.data(),
+                   per_action_.data() + shape.n_actions * kTileRows,
+                   nullptr,
+                   nullptr} {}
 
     // Evaluates rows index[0 .. n_rows), or first_row ... if index is null.
     const HeadColumns<T>& load(const T* head_inputs, const T* log_std, const std::int64_t* index, Index first_row,

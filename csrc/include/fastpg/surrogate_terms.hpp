@@ -47,7 +47,8 @@ private:
         const Vec<T> lowest = splat(1 - clip_range_), highest = splat(1 + clip_range_), dual = splat(dual_clip_);
         const Vec<T> clipped = at_least<T>(at_most<T>(ratio, highest), lowest);
         const IntVec<T> is_dual = (advantage < 0) & (ratio > dual);
-        const IntVec<T> is_flat = ((advantage > 0) & (ratio > highest)) | ((advantage < 0) & (ratio < lowest)) | is_dual;
+        const IntVec<T> is_flat =
+            ((advantage > 0) & (ratio > highest)) | ((advantage < 0) & (ratio < lowest)) | is_dual;
         const Vec<T> term = at_most<T>(slope, clipped * advantage);
         slope = select<T>(is_flat, Vec<T>{}, slope);
         return select<T>(is_dual, dual * advantage, term);

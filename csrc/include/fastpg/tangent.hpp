@@ -97,8 +97,8 @@ private:
             for (Index o = 0; o < n_out_; ++o) {
                 const T w = dense[i * n_out_ + o];
                 stacked_.data()[o / kPanel * stacked_stride() + (first_row + i) * kPanel + o % kPanel] = w;
-                transposed_.data()[i / kPanel * transposed_stride() + (first_transposed_row + o) * kPanel +
-                                   i % kPanel] = w;
+                transposed_
+                    .data()[i / kPanel * transposed_stride() + (first_transposed_row + o) * kPanel + i % kPanel] = w;
             }
         }
     }
