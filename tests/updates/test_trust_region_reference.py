@@ -5,8 +5,8 @@ The references were computed by the peers themselves in float64 from float32 inp
 their own. Bounds, for policy and value network each on its own:
 
 - 1e-4 of the norm of the parameters;
-- of the norm of their change, 1e-8 in float64, where conjugate gradient alone amplifies rounding, and 1e-3 in float32,
-  where it may also stop a step earlier or later.
+- of the norm of their change, 1e-8 in float64, where conjugate gradient alone amplifies rounding, and 1e-4 in float32,
+  but for one case (``OF_CHANGE``).
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ NPG_REFERENCES = sorted(FOLDER.glob("tianshou_npg_*.npz"))
 PEERS_ABSOLUTE_TOLERANCE = 1e-5  # both stop at 1e-10 for the squared residual
 NOISE_OF_START = 1e-4  # sb3-contrib
 RTOL = {np.float64: 1e-8, np.float32: 1e-4}
-#: Of the change of the parameters. In float32 the residual may pass the absolute tolerance a step earlier or later, by
-#: rounding alone; the solutions then differ by that tolerance times the condition number, up to 4e-4 in these cases.
-OF_CHANGE = {np.float64: 1e-8, np.float32: 1e-3}
+#: Of the change of the parameters, where it is not ``RTOL``. In float32 the residual passes the tolerance a step or
+#: two later, by rounding alone, and the solutions differ by that tolerance times the condition number: 1.5e-4 here.
+OF_CHANGE = {("trpo_no_normalisation", np.float32): 2e-4}
 
 
 class Reference:
@@ -50,7 +50,7 @@ class Reference:
     def __init__(self, path: Path, dtype: type) -> None:
         with np.load(path, allow_pickle=False) as file:
             self.arrays = {name: file[name] for name in file.files}
-        self.dtype = dtype
+        self.name, self.dtype = path.stem, dtype
         self.description: dict[str, Any] = json.loads(str(self.arrays.pop("description")))
         self.arguments = self.description["arguments"]
         self.layout = self._layout()
@@ -98,7 +98,7 @@ class Reference:
             error = np.linalg.norm(params[part].astype(np.float64) - self.final[part])
             change = np.linalg.norm(self.final[part] - self.initial[part])
             assert error <= 1e-4 * np.linalg.norm(self.final[part])
-            assert error <= OF_CHANGE[self.dtype] * change
+            assert error <= OF_CHANGE.get((self.name, self.dtype), RTOL[self.dtype]) * change
 
 
 def trpo_of_sb3_contrib(reference: Reference, update_index: int) -> LocalModelUpdate:
