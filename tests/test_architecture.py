@@ -42,7 +42,8 @@ ALLOWED_INTERNAL: dict[str, set[str]] = {
     "distributed": APPLICATION,
     "plotting": APPLICATION,
     "experiments": APPLICATION | {"plotting", "tabular"},
-    "cli": APPLICATION | {"plotting", "experiments"},
+    "bench": KERNELS | {""},
+    "cli": APPLICATION | {"plotting", "experiments", "bench"},
     "__main__": {"cli"},
     "": APPLICATION,
 }

@@ -26,6 +26,7 @@ COMMANDS = {
     "eval": ("fastpg.cli.evaluate:evaluate_command", "Evaluate a trained policy over whole episodes."),
     "plot": ("fastpg.cli.plot:plot", "Plot learning curves of run directories."),
     "experiment": ("fastpg.cli.experiment:experiment", "Run an experiment of the documentation; writes CSV and PNG."),
+    "bench": ("fastpg.cli.bench:bench", "Measure the kernels beside the peak of this machine."),
     "info": ("fastpg.cli.info:info", "Show version, backends, instruction set, threads."),
 }
 

@@ -1,0 +1,68 @@
+"""``fastpg bench``: how fast the kernels are on this machine, beside its peak."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from fastpg.bench.report import collect, suffix
+from fastpg.bench.tasks import SHORT, Task
+from fastpg.cli.app import CONTEXT
+from fastpg.cli.output import make_console, print_json
+from fastpg.kernels import backends
+
+
+@click.command(context_settings=CONTEXT, epilog="Example:  fastpg bench --json > bench.json")
+@click.option("--json", "is_json", is_flag=True, help="Print one JSON object on standard output, nothing else.")
+@click.option("--backend", type=click.Choice(backends.NAMES), help="Kernels to measure.  [default: the fastest]")
+@click.option("--debug", is_flag=True, help="Show the Python traceback of an error.")
+def bench(is_json: bool, backend: str | None, debug: bool) -> None:
+    """Measure the kernels on one thread and on two, as times and as fractions of the machine's peak.
+
+    Every result is compared with the reference before it is timed. Takes less than a minute; leave the machine alone
+    meanwhile.
+    """
+    del debug  # read from the arguments by main
+    report = collect(backend=backend)
+    if is_json:
+        print_json(report)
+    else:
+        _print(report)
+
+
+def _print(report: dict[str, Any]) -> None:
+    from rich.table import Table  # noqa: PLC0415
+
+    console = make_console(is_json=False, is_quiet=False)
+    console.print(f"{report['cpu']}, {report['cores']} cores; fastpg {report['versions']['fastpg']}", end="")
+    console.print(f" ({report['backend']}, {report['isa']}; {report['compiler']})")
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("")
+    for title in ("1 thread", "of peak", "2 threads", "of peak"):
+        table.add_column(title, justify="right")
+    peaks = [report[f"fma_peak_gflops{suffix(n)}"] for n in (1, 2)]
+    cells = [cell for peak in peaks for cell in (f"{peak:.0f} GFLOP/s" if peak else "", "")]
+    table.add_row("Peak of fused multiply-adds", *cells)
+    for task in SHORT:
+        table.add_row(task.title, *_cells(report, task, 1), *_cells(report, task, 2))
+    console.print(table)
+    shapes = dict.fromkeys(task.shape for task in SHORT if task.flops)
+    tasks = (f"{shape}: {', '.join(t.name for t in SHORT if t.shape == shape)}" for shape in shapes)
+    console.print("\n".join(["float32, 64x64 tanh networks", *tasks]), style="dim")
+    for reason in dict.fromkeys(report["not_measured"].values()):
+        console.print(f"Not measured: {reason}", style="yellow")
+
+
+def _cells(report: dict[str, Any], task: Task, n_threads: int) -> tuple[str, str]:
+    """Time and fraction of the peak, empty where there is none."""
+    microseconds = report[f"{task.name}_us{suffix(n_threads)}"]
+    fraction = report.get(f"{task.name}_peak_fraction{suffix(n_threads)}")
+    return duration(microseconds), "" if fraction is None else f"{fraction:.0%}"
+
+
+def duration(microseconds: float | None) -> str:
+    """``59.4 µs``, ``1.98 ms``, empty for None."""
+    if microseconds is None:
+        return ""
+    return f"{microseconds:.3g} µs" if microseconds < 1000 else f"{microseconds / 1000:.3g} ms"
