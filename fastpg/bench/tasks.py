@@ -180,6 +180,10 @@ def conjugate_gradient(
         return run
 
     reference = _reference(prepare)
+    n_flops = [
+        flops.conjugate_gradient(product(layout.actor, n_samples), n_iterations, layout.actor.n_params)
+        for product in (flops.fisher_product, flops.plain_fisher_product)
+    ]
     return Task(
         name=name,
         title=f"Conjugate gradient, {n_iterations} steps" + ("" if is_bound else ", binding included"),
@@ -187,7 +191,8 @@ def conjugate_gradient(
         prepare=prepare,
         error=lambda solution: relative_error(solution, reference()),
         tolerance=SOLVE_TOLERANCE,
-        flops=flops.conjugate_gradient(layout.actor, n_samples, n_iterations) if is_bound else 0,
+        flops=n_flops[0] if is_bound else 0,
+        plain_flops=n_flops[1] if is_bound and n_flops[1] != n_flops[0] else 0,
     )
 
 

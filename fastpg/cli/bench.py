@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
+from fastpg.bench import guard
 from fastpg.bench.report import collect, suffix
 from fastpg.bench.tasks import SHORT, Task
 from fastpg.cli.app import CONTEXT
@@ -16,19 +18,54 @@ from fastpg.kernels import backends
 @click.command(context_settings=CONTEXT, epilog="Example:  fastpg bench --json > bench.json")
 @click.option("--json", "is_json", is_flag=True, help="Print one JSON object on standard output, nothing else.")
 @click.option("--backend", type=click.Choice(backends.NAMES), help="Kernels to measure.  [default: the fastest]")
+@click.option(
+    "--check",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Measure the kernels only and fail if their share of the peak is more than 25 % below the one in this file.",
+)
+@click.option(
+    "--record",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the kernels' shares of the peak into this file, under the instruction set in use.",
+)
 @click.option("--debug", is_flag=True, help="Show the Python traceback of an error.")
-def bench(is_json: bool, backend: str | None, debug: bool) -> None:
+def bench(is_json: bool, backend: str | None, check: Path | None, record: Path | None, debug: bool) -> None:
     """Measure the kernels on one thread and on two, as times and as fractions of the machine's peak.
 
     Every result is compared with the reference before it is timed. Takes less than a minute; leave the machine alone
     meanwhile.
     """
     del debug  # read from the arguments by main
+    if check is not None:
+        _check(check, backend)
+        return
+    if record is not None:
+        for name, fraction in guard.record(record, backend=backend).items():
+            click.echo(f"{name}: {fraction:.1%} of the peak")
+        return
     report = collect(backend=backend)
     if is_json:
         print_json(report)
     else:
         _print(report)
+
+
+def _check(path: Path, backend: str | None) -> None:
+    """Print how every kernel stands; raise if one is too slow."""
+    verdict = guard.check(path, backend=backend)
+    if verdict.skipped:
+        click.echo(f"Not checked: {verdict.skipped}.")
+        return
+    for name, fraction in verdict.measured.items():
+        expected = verdict.committed[name]
+        mark = "  TOO SLOW" if name in verdict.too_slow else ""
+        click.echo(f"{name}: {fraction:.1%} of the peak, committed for {verdict.isa}: {expected:.1%}{mark}")
+    if verdict.too_slow:
+        raise guard.RegressionError(
+            f"{', '.join(verdict.too_slow)}: expected at least {1 - guard.ALLOWED_LOSS:.0%} of the committed share of "
+            f"the peak, got less in each of {guard.N_ATTEMPTS} attempts. Fix: find what made it slower; if that is "
+            f"meant to be, write new figures with fastpg bench --record {path}."
+        )
 
 
 def _print(report: dict[str, Any]) -> None:
