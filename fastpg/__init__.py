@@ -14,6 +14,7 @@ from fastpg.errors import (
     EnvDataError,
     EnvError,
     FastPGError,
+    MemoryLimitError,
     NumericsError,
     SpaceError,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "EnvError",
     "FastPGError",
     "LinearSchedule",
+    "MemoryLimitError",
     "NumericsError",
     "SpaceError",
     "__version__",

@@ -18,6 +18,10 @@ class ConfigError(FastPGError, ValueError):
     """An argument, option or environment variable is out of range, unknown or contradictory."""
 
 
+class MemoryLimitError(ConfigError, MemoryError):
+    """What is asked for needs more memory than there is; nothing was allocated."""
+
+
 class SpaceError(FastPGError, TypeError, ValueError):
     """An observation or action space is not supported."""
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "fastpg"
 CSRC = ROOT / "csrc"
 
-LEAVES = {"errors", "types", "version"}
+LEAVES = {"errors", "types", "version", "machine"}
 KERNELS = LEAVES | {"kernels", "_native"}
 TRAINING = KERNELS | {"policies", "envs", "rollout", "updates", "algorithms"}
 APPLICATION = TRAINING | {"training", "callbacks", ""}  # "" is the package itself: ``import fastpg``
@@ -29,6 +29,7 @@ ALLOWED_INTERNAL: dict[str, set[str]] = {
     "errors": set(),
     "types": {"errors"},
     "version": set(),
+    "machine": set(),
     "kernels": LEAVES | {"_native"},
     "policies": KERNELS,
     "envs": KERNELS,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import difflib
 import json
 import math
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import Field, dataclass, fields
 from typing import Any, ClassVar, TypeVar
@@ -31,6 +30,7 @@ from fastpg.algorithms.checks import (
 )
 from fastpg.algorithms.policy_options import POLICY_KWARGS, PolicyOptions
 from fastpg.errors import ConfigError, warn_user
+from fastpg.machine import n_cores
 from fastpg.updates.schedules import LinearSchedule, LostSchedule, Schedule
 
 ConfigT = TypeVar("ConfigT", bound="OnPolicyConfig")
@@ -166,7 +166,8 @@ class OnPolicyConfig:
             object.__setattr__(self, name, value)
         for message in self._cautions():
             warn_user(message)
-        object.__setattr__(self, "n_threads", min(self.n_threads, n_cores()))
+        if self.n_threads > 1:
+            object.__setattr__(self, "n_threads", min(self.n_threads, n_cores()))
 
     @classmethod
     def fields(cls) -> dict[str, Field[Any]]:
@@ -219,6 +220,11 @@ class OnPolicyConfig:
         return True
 
     @property
+    def n_samples_kept(self) -> int:
+        """Samples whose activations an update keeps from beginning to end; 0 where it works through them in tiles."""
+        return 0
+
+    @property
     def entropy_reward(self) -> float:
         """Reward per nat of -log pi(a|s) that is added to every reward; 0 for most algorithms."""
         return 0.0
@@ -239,9 +245,10 @@ class OnPolicyConfig:
 
     def _cautions(self) -> list[str]:
         """Legal but doubtful settings, one warning each."""
-        if self.n_threads <= n_cores():
+        n_available = n_cores() if self.n_threads > 1 else 1
+        if self.n_threads <= n_available:
             return []
-        return [f"n_threads={self.n_threads} is more than the {n_cores()} available cores; {n_cores()} are used."]
+        return [f"n_threads={self.n_threads} is more than the {n_available} available cores; {n_available} are used."]
 
 
 def unused_options(
@@ -265,11 +272,6 @@ def unused_options(
                 f"{name}: expected its default {default!r} with {chooser}={values[chooser]!r}, which does not use it, "
                 f"got {values[name]!r} (or {chooser}={wanted})",
             )
-
-
-def n_cores() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _config_error(algorithm: str, problems: list[str]) -> ConfigError:

@@ -121,6 +121,11 @@ class NaturalGradientConfig(CriticConfig):
         source="fastpg",
     )
 
+    @property
+    def n_samples_kept(self) -> int:
+        """Samples that the Fisher matrix is taken of."""
+        return -(-self.n_steps * self.n_envs // self.sub_sampling_factor)
+
     @classmethod
     def _contradictions(cls, values: Mapping[str, Any], rejected: set[str]) -> Iterable[tuple[set[str], str]]:
         yield from super()._contradictions(values, rejected)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastpg.algorithms.config import n_cores
 from fastpg.cli.app import CONTEXT, EXIT_ERROR, plain_warnings
 from fastpg.cli.options import StepCount
 from fastpg.cli.output import make_console
@@ -17,6 +16,7 @@ from fastpg.experiments.experiment import Options, finished_jobs, pending_jobs
 from fastpg.experiments.jobs import Event, Job, run_jobs
 from fastpg.experiments.registry import EXPERIMENTS
 from fastpg.experiments.settings import SETTINGS
+from fastpg.machine import n_cores
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -10,11 +10,11 @@ from typing import Any
 
 import click
 
-from fastpg.algorithms.config import n_cores
 from fastpg.cli.app import CONTEXT
 from fastpg.cli.output import make_console, print_json
 from fastpg.errors import ConfigError
 from fastpg.kernels import backends
+from fastpg.machine import n_cores
 from fastpg.version import __version__
 
 PACKAGES = ("numpy", "numba", "gymnasium", "safetensors")

@@ -16,7 +16,7 @@ from typing import Any
 
 import click
 
-from fastpg.algorithms.config import n_cores
+from fastpg.machine import n_cores
 
 _ARTICLES = {"integer": "an integer", "number": "a number"}
 NORMALIZE = "normalize"

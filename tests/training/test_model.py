@@ -17,8 +17,10 @@ import pytest
 from gymnasium import spaces
 
 import fastpg
+from fastpg import machine
+from fastpg.algorithms.config import OnPolicyConfig
 from fastpg.algorithms.ppo import PPOConfig
-from fastpg.training import memory
+from fastpg.algorithms.trpo import TRPOConfig
 from fastpg.training.agent import Agent
 from fastpg.training.checkpoint import save_checkpoint
 from fastpg.training.space_json import space_from_json, space_to_json
@@ -101,17 +103,24 @@ def test_unsupported_space_is_an_error_at_construction() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [{"n_steps": 10**9}, {"n_steps": 10**6, "n_envs": 2**16}, {"policy_kwargs": {"net_arch": [65536] * 9}}],
+    ("config_class", "arguments"),
+    [
+        (PPOConfig, {"n_steps": 10**9}),
+        (PPOConfig, {"n_steps": 10**6, "n_envs": 2**16}),
+        (PPOConfig, {"policy_kwargs": {"net_arch": [65536] * 9}}),
+        (TRPOConfig, {"n_steps": 10**7, "n_envs": 8}),
+    ],
     ids=str,
 )
 def test_model_beyond_the_memory_is_an_error_at_construction(
-    monkeypatch: pytest.MonkeyPatch, arguments: dict[str, Any]
+    monkeypatch: pytest.MonkeyPatch, config_class: type[OnPolicyConfig], arguments: dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(memory, "_physical_memory", lambda: 64 * 2**30)
-    config = PPOConfig(**arguments, seed=0)
-    with pytest.raises(fastpg.ConfigError, match=r"expected a model for the 64 GiB of memory .* Fix: lower n_steps"):
+    monkeypatch.setattr(machine, "available_memory", lambda: 64 * 2**30)
+    config = config_class(**arguments, seed=0)
+    text = r"expected a model for the 64 GiB of memory that are available, got .* Fix: lower n_steps"
+    with pytest.raises(fastpg.ConfigError, match=text) as caught:
         Agent.create(config, spaces.Box(-1.0, 1.0, (4,)), spaces.Discrete(2))
+    assert isinstance(caught.value, MemoryError)
 
 
 def test_unavailable_backend_is_an_error_at_construction(monkeypatch: pytest.MonkeyPatch) -> None:

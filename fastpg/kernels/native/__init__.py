@@ -10,6 +10,11 @@ __all__ = ["build_info", "select_isa"]
 
 
 def build_info() -> dict[str, str]:
-    """Instruction set in use, compiler and flags."""
+    """Instruction set in use, those that could be, compiler and flags."""
     info = _build_info()
-    return {"isa": info["isa"], "compiler": info["compiler"], "flags": info["flags"]}
+    return {
+        "isa": info["isa"],
+        "compiler": info["compiler"],
+        "flags": info["flags"],
+        "note": f"FASTPG_ISA chooses another instruction set; here: {', '.join(info['isa_available'])}",
+    }
