@@ -156,11 +156,15 @@ def return_panel(runs: Sequence[TrainingRun], task: Task, *, x_key: str = STEPS)
     )
 
 
+def seeds_note(runs: Sequence[TrainingRun]) -> str:
+    """What lines and bands are."""
+    n_seeds = len({run.seed for run in runs})
+    return "one seed" if n_seeds == 1 else f"mean of {n_seeds} seeds; band: 95 % confidence interval of the mean"
+
+
 def _texts(runs: Sequence[TrainingRun]) -> dict[str, Any]:
     """What lines and bands are, and how they look."""
-    n_seeds = len({run.seed for run in runs})
-    note = "one seed" if n_seeds == 1 else f"mean of {n_seeds} seeds; band: 95 % confidence interval of the mean"
-    return {"note": note, "styles": styles_of(MEMBERS)}
+    return {"note": seeds_note(runs), "styles": styles_of(MEMBERS)}
 
 
 def _draw_lunarlander(options: Options, runs: Sequence[TrainingRun]) -> list[Path]:

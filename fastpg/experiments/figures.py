@@ -19,6 +19,7 @@ INK, FAINT = "#333333", "#D9D9D9"
 DPI = 160
 PANEL_WIDTH, PANEL_HEIGHT = 3.9, 2.9  # inches
 SINGLE_WIDTH, SINGLE_HEIGHT = 5.6, 3.4  # of a panel that is alone
+LEGEND_ROW_HEIGHT = 0.2  # of a line's name below its panel
 DASHES = ("solid", (0, (4, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)))
 
 
@@ -61,8 +62,9 @@ def draw_figure(
     title: str,
     note: str,
     styles: Mapping[str, Style] | None = None,
+    has_legend_per_panel: bool = False,
 ) -> Path:
-    """Draw panels in rows, with one legend below, and write the picture ``path``.
+    """Draw panels in rows, with one legend below or one in every panel, and write the picture ``path``.
 
     Args:
         path: its suffix chooses the format.
@@ -70,6 +72,7 @@ def draw_figure(
         title: above all.
         note: small print below.
         styles: by label; without them every label gets a colour of its own.
+        has_legend_per_panel: the lines are named below their panel instead of below them all.
 
     Raises:
         ImportError: matplotlib is not installed.
@@ -77,31 +80,43 @@ def draw_figure(
     n_columns = max(len(row) for row in rows)
     is_single = n_columns * len(rows) == 1
     width, height = (SINGLE_WIDTH, SINGLE_HEIGHT) if is_single else (PANEL_WIDTH, PANEL_HEIGHT)
-    figure = new_figure(width * n_columns, height * len(rows) + 1.0)
-    grid = figure.subplots(len(rows), n_columns, squeeze=False)
     labels = list(dict.fromkeys(label for row in rows for panel in row for label in panel.bands))
+    legend_height = LEGEND_ROW_HEIGHT * max(len(panel.bands) for row in rows for panel in row)
+    height_of_row = height + (legend_height if has_legend_per_panel else 0.0)
+    figure = new_figure(width * n_columns, height_of_row * len(rows) + 1.0)
+    grid = figure.subplots(len(rows), n_columns, squeeze=False)
     of_index = {label: Style(COLOURS[index % len(COLOURS)]) for index, label in enumerate(labels)}
     styles = of_index if styles is None else {**of_index, **styles}
     for axes_row, row in zip(grid, rows, strict=True):
         for axes, panel in zip(axes_row, row, strict=True):
             draw_panel(axes, panel, styles)
+            if has_legend_per_panel and panel.bands:
+                axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.2), frameon=False, fontsize=8)
     figure.suptitle(title, fontsize=12, fontweight="bold", color=INK)
+    if has_legend_per_panel:
+        figure.supxlabel(note, fontsize=7.5)
+    else:
+        _common_legend(figure, grid, labels, note=note, n_columns=_n_legend_columns(labels, width * n_columns))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=DPI)
+    return path
+
+
+def _common_legend(figure: Any, grid: Any, labels: Sequence[str], *, note: str, n_columns: int) -> None:
+    """One legend for all panels, ``note`` above it."""
     handles: dict[str, Any] = {}
     for axes in grid.flat:
-        handles |= {line.get_label(): line for line in axes.get_lines() if line.get_label() in styles}
+        handles |= {line.get_label(): line for line in axes.get_lines() if line.get_label() in labels}
     figure.legend(
         [handles[label] for label in labels],
         labels,
         loc="outside lower center",
-        ncols=_n_legend_columns(labels, width * n_columns),
+        ncols=n_columns,
         frameon=False,
         fontsize=9,
         title=note,
         title_fontproperties={"size": 7.5},
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=DPI)
-    return path
 
 
 def _n_legend_columns(labels: Sequence[str], width: float) -> int:

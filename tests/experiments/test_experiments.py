@@ -35,6 +35,15 @@ def test_the_settings_of_every_member_on_every_task_are_valid(member, settings):
         assert isinstance(config_class.from_arguments({**arguments, "seed": 0}), OnPolicyConfig)
 
 
+@pytest.mark.filterwarnings("ignore:penalty='theory' takes tiny steps:UserWarning")
+def test_the_variants_start_from_the_defaults(tmp_path):
+    runs = EXPERIMENTS["variants"].plan(Options(out=tmp_path, n_seeds=1, settings="zoo"))
+    assert {run.label.partition(",")[0] for run in runs} == set(ALGORITHMS)
+    of_label = {run.label: run.arguments for run in runs}
+    assert of_label["MDPO, Tsallis"] == {"n_envs": 8, "tsallis_q": 2.0}
+    assert of_label["TRPO, Newton"] == of_label["TRPO"] | {"direction": "newton"}
+
+
 def test_every_algorithm_is_in_the_family():
     assert {member.algorithm for member in MEMBERS} == set(ALGORITHMS)
     assert len({member.label for member in MEMBERS}) == len(MEMBERS)
@@ -94,6 +103,14 @@ def test_family_trains_draws_and_skips_what_is_finished(tmp_path, capsys):
     assert "mdpo-0 holds a finished run with other settings. Nothing was changed." in capsys.readouterr().err
     assert exit_code("family", *SMALL, "--total-timesteps", 256, "--out", tmp_path, "--overwrite") == 0
     assert (directory / "model.fastpg").stat().st_mtime_ns > written_at
+
+
+def test_the_variants_are_drawn(tmp_path, capsys):
+    members = ("--members", "mdpo-tsallis,vpg-tonga", "--seeds", 1, "--n-jobs", 1)
+    assert exit_code("variants", *members, "--total-timesteps", 2048, "--out", tmp_path) == 0
+    assert "TONGA on CartPole-v1, seed 0: mean return" in capsys.readouterr().out
+    assert (tmp_path / "variants.png").read_bytes().startswith(b"\x89PNG")
+    assert {row["label"] for row in rows_of(tmp_path / "curves.csv")} == {"MDPO, Tsallis", "VPG, TONGA"}
 
 
 def test_a_run_without_its_evaluation_is_repeated(tmp_path, capsys):
