@@ -1,6 +1,10 @@
 // Generalised advantage estimation (Schulman et al. 2016, arXiv:1506.02438, eq. 16), time-major (T, N):
 //   td_error_t = r_t + gamma (1 - terminated_t) V(s'_t) - V(s_t)
 //   A_t        = td_error_t + gamma lambda (1 - (terminated_t or truncated_t)) A_{t+1}
+//
+// Element k = t N + n needs element k + N of the result alone, so the arrays are walked once, backwards and in one
+// piece: every stream is sequential, and rows whose length is no multiple of the register leave no tails. With fewer
+// environments than lanes the td errors are vectors and the recursion is not.
 #pragma once
 
 #include "fastpg/simd.hpp"
@@ -8,31 +12,89 @@
 namespace fastpg {
 namespace FASTPG_ISA {
 
-// One time step of all environments; `next` holds A_{t+1}, or is null at the last step.
+// kLanes<T> flags as a mask. Compared as bytes, so that the conversion is one sign extension.
 template <class T>
-inline void gae_step(const GaeArgs<T>& a, Index t, const T* next) {
-    const T* __restrict rewards = a.rewards + t * a.n_envs;
-    const T* __restrict values = a.values + t * a.n_envs;
-    const T* __restrict next_values = a.next_values + t * a.n_envs;
-    const bool* __restrict terminated = a.terminated + t * a.n_envs;
-    const bool* __restrict truncated = a.truncated + t * a.n_envs;
-    T* __restrict out = a.out + t * a.n_envs;
-    const T gamma = static_cast<T>(a.gamma);
-    const T decay = static_cast<T>(a.gamma * a.gae_lambda);
-    for (Index i = 0; i < a.n_envs; ++i) {
-        // Chosen, not multiplied by zero: a NaN or infinity behind the end of an episode stays there.
-        const T following = next != nullptr ? next[i] : T{0};
-        const T bootstrap = terminated[i] ? T{0} : gamma * next_values[i];
-        const T carry = (terminated[i] | truncated[i]) ? T{0} : decay * following;
-        out[i] = rewards[i] + bootstrap - values[i] + carry;
-    }
+FASTPG_INLINE IntVec<T> load_mask(const bool* from) {
+    typedef signed char Bytes __attribute__((vector_size(kLanes<T>)));
+    Bytes flags;
+    __builtin_memcpy(&flags, from, sizeof(flags));
+    return __builtin_convertvector(flags != 0, IntVec<T>);
 }
 
 template <class T>
-void gae(const GaeArgs<T>& a) {
-    for (Index t = a.n_steps - 1; t >= 0; --t) {
-        gae_step(a, t, t + 1 < a.n_steps ? a.out + (t + 1) * a.n_envs : nullptr);
+class GaeRecursion {
+public:
+    explicit GaeRecursion(const GaeArgs<T>& args)
+        : a_(args), gamma_(static_cast<T>(args.gamma)), decay_(static_cast<T>(args.gamma * args.gae_lambda)) {}
+
+    FASTPG_INLINE void run() const {
+        const Index n = a_.n_steps * a_.n_envs, ahead = a_.n_envs, last_row = n - ahead;
+        if (n <= 0) return;
+        const auto none = [](Index, const Vec<T>&) { return Vec<T>{}; };
+        fill(last_row, n, Vec<T>{}, none, [](Index) { return T{0}; });
+        if (ahead < kLanes<T>) {
+            fill(0, last_row, Vec<T>{}, none, [](Index) { return T{0}; });
+            return carry(last_row);
+        }
+        const auto one = [this, ahead](Index k) { return a_.out[k + ahead]; };
+        if (ahead == kLanes<T>) {
+            fill(0, last_row, load(a_.out + last_row), [](Index, const Vec<T>& last) { return last; }, one);
+        } else {
+            fill(
+                0, last_row, Vec<T>{}, [this, ahead](Index k, const Vec<T>&) { return load(a_.out + k + ahead); }, one);
+        }
     }
+
+private:
+    FASTPG_INLINE bool is_end(Index k) const {
+        return a_.terminated[k] | a_.truncated[k];
+    }
+
+    // out[k] <- td_error_k + what it carries over from following(k), for k from end - 1 down to first. `following` of a
+    // register also gets the one stored before.
+    // Chosen, not multiplied by zero: a NaN or infinity behind the end of an episode stays there.
+    template <class Following, class FollowingOne>
+    FASTPG_INLINE void fill(Index first, Index end, Vec<T> last, Following following,
+                            FollowingOne following_one) const {
+        constexpr Index n = kLanes<T>;
+        for (; end - first >= n; end -= n) {
+            const Index k = end - n;
+            const IntVec<T> terminated = load_mask<T>(a_.terminated + k);
+            const IntVec<T> ended = terminated | load_mask<T>(a_.truncated + k);
+            const Vec<T> bootstrap = select<T>(terminated, Vec<T>{}, load(a_.next_values + k));
+            const Vec<T> td_error = (load(a_.rewards + k) + gamma_ * bootstrap) - load(a_.values + k);
+            last = td_error + decay_ * select<T>(ended, Vec<T>{}, following(k, last));
+            store(a_.out + k, last);
+        }
+        for (Index k = end - 1; k >= first; --k) {
+            const T bootstrap = a_.terminated[k] ? T{0} : a_.next_values[k];
+            const T td_error = (a_.rewards[k] + gamma_ * bootstrap) - a_.values[k];
+            a_.out[k] = td_error + decay_ * (is_end(k) ? T{0} : following_one(k));
+        }
+    }
+
+    // out holds the td errors. Few environments: each one's recursion stays in a register.
+    FASTPG_INLINE void carry(Index last_row) const {
+        const Index n_envs = a_.n_envs;
+        T next[kLanes<T>];
+        for (Index i = 0; i < n_envs; ++i) next[i] = a_.out[last_row + i];
+        for (Index row = last_row - n_envs; row >= 0; row -= n_envs) {
+            for (Index i = 0; i < n_envs; ++i) {
+                const Index k = row + i;
+                next[i] = a_.out[k] + decay_ * (is_end(k) ? T{0} : next[i]);
+                a_.out[k] = next[i];
+            }
+        }
+    }
+
+    const GaeArgs<T> a_;
+    const T gamma_;
+    const T decay_;
+};
+
+template <class T>
+void gae(const GaeArgs<T>& a) {
+    GaeRecursion<T>(a).run();
 }
 
 }  // namespace FASTPG_ISA
