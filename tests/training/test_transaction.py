@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 import fastpg
 from fastpg.callbacks import BaseCallback
+from fastpg.kernels.fisher import Fisher
 from fastpg.rollout.collector import Collector
 from fastpg.training import advantages
 from fastpg.types import Rollout
@@ -36,6 +38,37 @@ def failing(error: BaseException) -> Callable[..., Any]:
 
 def trained_model(**changes: Any) -> fastpg.PPO:
     return small_model(normalize=True, **changes).learn(2 * N_SAMPLES)
+
+
+def test_ctrl_c_inside_conjugate_gradient_keeps_the_last_iteration(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole solve is one call of a kernel, here of about half a second; it looks for signals on its way."""
+    n_steps = 1024
+    options = {"n_critic_updates": 1, "batch_size": 2048, "cg_tolerance": 0.0, "cg_max_steps": 60}
+    net = {"net_arch": [256, 256]}
+    model = fastpg.NPG("MlpPolicy", "CartPole-v1", n_envs=2, n_steps=n_steps, seed=0, policy_kwargs=net, **options)
+    model.learn(2 * n_steps)
+    before = fingerprint(model)
+    solve, ended = Fisher.solve, []
+
+    def interrupted(*args: Any, **kwargs: Any) -> Any:
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
+        ended.append("begun")
+        solution = solve(*args, **kwargs)
+        ended.append("solved")
+        return solution
+
+    handler = signal.signal(signal.SIGALRM, failing(KeyboardInterrupt()))
+    try:
+        with monkeypatch.context() as patch:
+            patch.setattr(Fisher, "solve", interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                model.learn(2 * n_steps, reset_num_timesteps=False)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, handler)
+    assert ended == ["begun"]
+    assert fingerprint(model) == before
+    check_consistent(model)
 
 
 PLACES = [
