@@ -35,7 +35,6 @@ def test_the_settings_of_every_member_on_every_task_are_valid(member, settings):
         assert isinstance(config_class.from_arguments({**arguments, "seed": 0}), OnPolicyConfig)
 
 
-@pytest.mark.filterwarnings("ignore:penalty='theory' takes tiny steps:UserWarning")
 def test_the_variants_start_from_the_defaults(tmp_path):
     runs = EXPERIMENTS["variants"].plan(Options(out=tmp_path, n_seeds=1, settings="zoo"))
     assert {run.label.partition(",")[0] for run in runs} == set(ALGORITHMS)
