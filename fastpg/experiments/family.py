@@ -17,7 +17,7 @@ from fastpg.experiments.training_run import TrainingRun, short_name
 from fastpg.training.loading import ALGORITHMS
 from fastpg.training.run_directory import EVALUATION
 
-STEPS, SECONDS = "time/total_timesteps", "time/time_elapsed"
+STEPS, SECONDS = "time/total_timesteps", "time/cpu_time"
 RETURN, CLIP_FRACTION = "rollout/ep_rew_mean", "train/clip_fraction"
 #: KL(old || new) of an update: exact where the algorithm has it, otherwise the estimate.
 KL = ("train/kl_old_new", "train/approx_kl")
@@ -148,7 +148,7 @@ def return_panel(runs: Sequence[TrainingRun], task: Task, *, x_key: str = STEPS)
     """Return of the training episodes over steps or seconds."""
     return Panel(
         title=task.env,
-        xlabel="environment steps" if x_key == STEPS else "seconds, training on one thread",
+        xlabel="environment steps" if x_key == STEPS else "CPU seconds of the training, one thread",
         ylabel="return, mean of 100 episodes",
         bands=bands_of(runs, task.env, [RETURN], x_key),
         levels={} if task.threshold is None else {f"solved: {task.threshold:g}": task.threshold},

@@ -90,7 +90,7 @@ def _step_hook(model: OnPolicyModel, callback: BaseCallback) -> Any:
 
 
 class Stopwatch:
-    """Wall time, iterations and steps since ``learn`` began.
+    """Wall time, CPU time, iterations and steps since ``learn`` began.
 
     Args:
         num_timesteps: environment steps of the model when it began.
@@ -100,6 +100,7 @@ class Stopwatch:
         self.n_iterations = 0
         self._first_timestep = num_timesteps
         self._start = time.perf_counter()
+        self._cpu_start = time.process_time()
 
     def record(self, logger: Any, num_timesteps: int) -> None:
         """Record the group ``time/``."""
@@ -107,6 +108,7 @@ class Stopwatch:
         logger.record("time/iterations", self.n_iterations)
         logger.record("time/fps", int((num_timesteps - self._first_timestep) / elapsed))
         logger.record("time/time_elapsed", elapsed)
+        logger.record("time/cpu_time", time.process_time() - self._cpu_start)
         logger.record("time/total_timesteps", num_timesteps)
 
 

@@ -40,6 +40,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("time/fps", "steps/s", "Environment steps per second of wall time since `learn` began, updates included."),
     Metric("time/iterations", "", "Iterations (one rollout and one update each) since `learn` began."),
     Metric("time/time_elapsed", "s", "Wall time since `learn` began."),
+    Metric("time/cpu_time", "s", "CPU time of the process, all threads together, since `learn` began."),
     Metric("time/total_timesteps", "steps", "Environment steps taken so far, summed over all environments."),
     Metric("train/learning_rate", "", "Step size of the optimiser in this update, as the schedule gave it."),
     Metric("train/clip_range", "", "Clip range of the probability ratio in this update, as the schedule gave it."),

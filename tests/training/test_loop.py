@@ -22,6 +22,7 @@ SB3_KEYS = {
     "rollout/ep_len_mean",
     "time/fps",
     "time/iterations",
+    "time/cpu_time",
     "time/time_elapsed",
     "time/total_timesteps",
     "train/approx_kl",
