@@ -74,6 +74,11 @@ class ActorCritic:
         return self._layout
 
     @property
+    def backend(self) -> str | None:
+        """Kernels to compute with; None is the default backend."""
+        return self._backend
+
+    @property
     def params(self) -> NDArray[np.float32]:
         """The flat parameters (P,), read-only; ``set_params`` replaces them."""
         return self._params

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any, cast
 
 import numpy as np
@@ -9,6 +10,7 @@ from gymnasium import Space
 from numpy.typing import NDArray
 
 from fastpg.algorithms.config import OnPolicyConfig
+from fastpg.policies.acting import BoundPolicy
 from fastpg.policies.actor_critic import ActorCritic
 from fastpg.policies.architecture import actor_critic_layout
 from fastpg.rollout.normalize import Normalizer
@@ -16,6 +18,10 @@ from fastpg.rollout.spaces import ActionDecoder, ObservationEncoder
 from fastpg.training.memory import check_memory
 
 Array = NDArray[Any]
+
+# Numbers of rows that stay bound, and the largest of them: beyond, binding anew costs little beside the work.
+_MAX_BOUND = 8
+_MAX_BOUND_ROWS = 1024
 
 
 class Agent:
@@ -42,8 +48,11 @@ class Agent:
         self.decoder = decoder
         self.policy = policy
         self.normalizer = normalizer
+        self._shape = tuple(encoder.space.shape or ())
         self._seed = seed
         self._n_calls = 0
+        self._bound: dict[int, BoundPolicy] = {}
+        self._lock = threading.Lock()  # held by the thread that uses bound buffers; another one does without
 
     @classmethod
     def create(cls, config: OnPolicyConfig, observation_space: Space[Any], action_space: Space[Any]) -> Agent:
@@ -84,23 +93,49 @@ class Agent:
             EnvDataError: it holds NaN, infinity or values outside of a discrete space.
         """
         batch, is_single = self._batch(observation)
+        self._n_calls += 1
+        if not 0 < len(batch) <= _MAX_BOUND_ROWS or not self._lock.acquire(blocking=False):
+            actions = self._act_unbound(batch, deterministic=deterministic, step=self._n_calls)
+        else:
+            try:
+                actions = self._act_bound(batch, deterministic=deterministic, step=self._n_calls)
+            finally:
+                self._lock.release()
+        return actions[0] if is_single else actions
+
+    def _act_bound(self, batch: Array, *, deterministic: bool, step: int) -> Array:
+        n_rows = len(batch)
+        bound = self._bound.get(n_rows) or self._bind(n_rows)
+        rows = bound.observations
+        self.encoder.encode(batch, rows)
+        if self.normalizer is not None:
+            self.normalizer.normalize_observations(rows, rows)
+        return self.decoder.decode(bound.act(deterministic=deterministic, step=step))
+
+    def _bind(self, n_rows: int) -> BoundPolicy:
+        if len(self._bound) == _MAX_BOUND:
+            self._bound.clear()
+        bound = self._bound[n_rows] = BoundPolicy(self.policy, n_rows, seed=self._seed)
+        return bound
+
+    def _act_unbound(self, batch: Array, *, deterministic: bool, step: int) -> Array:
         rows = np.empty((len(batch), self.encoder.size), np.float32)
         self.encoder.encode(batch, rows)
         if self.normalizer is not None:
             rows = self.normalizer.normalize_observations(rows)
-        self._n_calls += 1
-        raw = self.policy.act(rows, deterministic=deterministic, seed=self._seed, step=self._n_calls)
-        actions = self.decoder.decode(raw)
-        return actions[0] if is_single else actions
+        raw = self.policy.act(rows, deterministic=deterministic, seed=self._seed, step=step)
+        return self.decoder.decode(raw)
 
     def _batch(self, observation: Any) -> tuple[Array, bool]:
         """``observation`` as a batch, and whether it was a single one."""
+        shape = self._shape
+        if observation.__class__ is np.ndarray and observation.shape == shape:
+            return observation[None], True
         if isinstance(observation, tuple) and len(observation) == 2 and isinstance(observation[1], dict):
             raise ValueError(
                 "observation: expected an array, got the tuple (observation, info). Fix: Gymnasium's reset returns "
                 "both, `observation, info = env.reset()`; pass the first."
             )
-        shape = tuple(self.encoder.space.shape or ())
         array = np.asarray(observation)
         if array.shape == shape:
             return array[None], True
