@@ -276,6 +276,11 @@ class Collector:
         self._current = None
 
     @property
+    def needs_reset(self) -> bool:
+        """Whether the next rollout begins new episodes everywhere."""
+        return self._current is None
+
+    @property
     def can_resume(self) -> bool:
         """Whether the environments offer ``get_state()`` (arrays by name) and ``set_state(arrays)``."""
         return hasattr(self.env, "get_state") and hasattr(self.env, "set_state")
@@ -437,7 +442,7 @@ class Collector:
         is_success = successes(infos, self.autoreset_mode)
         for index in self._ended.nonzero()[0].tolist():
             n_steps = self.action_step + 1 - int(self._episode_starts[index])
-            self.episodes.add(float(self._episode_returns[index]), n_steps, is_success(index))
+            self._count_episode(index, n_steps, is_success(index))
             self._episode_returns[index] = 0.0
             self._episode_starts[index] = self.action_step + 1
         if self.autoreset_mode is AutoresetMode.NEXT_STEP:
@@ -449,6 +454,10 @@ class Collector:
             self._keep_final(t, cut, self._encoded_final(infos, cut) if is_given else rows.following[cut])
         if self.autoreset_mode is AutoresetMode.DISABLED:
             self._reset_where(self._ended, rows.following)
+
+    def _count_episode(self, index: int, n_steps: int, is_success: bool | None) -> None:
+        """Count the episode of ``n_steps`` that environment ``index`` has just ended."""
+        self.episodes.add(float(self._episode_returns[index]), n_steps, is_success)
 
     def _encoded_final(self, infos: Mapping[str, Any], cut: list[int]) -> Array:
         """SAME_STEP: the final observations of the environments ``cut``, encoded (len(cut), O)."""

@@ -28,15 +28,23 @@ ALGORITHMS = {
 }
 
 
-def model_class(algorithm: str) -> type[OnPolicyModel]:
+#: Interface of a model, as a checkpoint names it -> module with its classes.
+_MODULES = {"fastpg": "fastpg.training.models", "sb3": "fastpg.sb3.models"}
+
+
+def model_class(algorithm: str, api: str = "fastpg") -> type[OnPolicyModel]:
     """The model class of ``algorithm`` (a key of ``ALGORITHMS``, in any case).
+
+    Args:
+        algorithm: its name.
+        api: ``fastpg``, or ``sb3`` for the classes of ``fastpg.sb3``.
 
     Raises:
         ConfigError: there is no such algorithm.
     """
     if algorithm.upper() not in ALGORITHMS:
         raise ConfigError(f"algorithm: expected one of {', '.join(ALGORITHMS)}, got {algorithm!r}.")
-    cls: type[OnPolicyModel] = getattr(importlib.import_module("fastpg.training.models"), algorithm.upper())
+    cls: type[OnPolicyModel] = getattr(importlib.import_module(_MODULES[api]), algorithm.upper())
     return cls
 
 
@@ -66,7 +74,13 @@ def load(path: str | os.PathLike[str], env: Any = None, **overrides: Any) -> OnP
             f"{file} holds a model of the algorithm {algorithm!r}: expected one of {', '.join(ALGORITHMS)}. "
             "Fix: pip install --upgrade fastpg"
         )
+    api = metadata.get("api", "fastpg")
+    if api not in _MODULES or not hasattr(importlib.import_module(_MODULES[api]), algorithm.upper()):
+        raise CheckpointError(
+            f"{file} holds a model of the interface {api!r} for {algorithm}: expected one of {', '.join(_MODULES)} "
+            "that has it. Fix: pip install --upgrade fastpg"
+        )
     try:
-        return model_class(algorithm).from_state(arrays, metadata, env=env, **overrides)
+        return model_class(algorithm, api).from_state(arrays, metadata, env=env, **overrides)
     except KeyError as error:
         raise CheckpointError(f"{file} does not hold a whole model: {error} is missing.") from error

@@ -123,6 +123,8 @@ def record_metrics(model: OnPolicyModel, batch: Batch, report: UpdateReport, wat
     for name, value in report.numbers():
         if f"train/{name}" in _KEYS:
             logger.record(f"train/{name}", value)
+    for key, value in model.extra_metrics(report).items():
+        logger.record(key, value)
     logger.record("train/explained_variance", explained_variance(batch))
     logger.record("train/n_updates", model.n_updates)
     log_std = model.policy.layout.split(model.policy.params)[1]

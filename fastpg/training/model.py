@@ -55,6 +55,7 @@ class OnPolicyModel:
     """
 
     config_class: ClassVar[type[OnPolicyConfig]]
+    collector_class: ClassVar[type[Collector]] = Collector
     config: OnPolicyConfig
     _state: TrainingState
 
@@ -110,7 +111,7 @@ class OnPolicyModel:
         if normalizer is not None:
             normalizer.restore(self._state.normalizer)
             normalizer.start(vector_env.num_envs)
-        self._collector = Collector(
+        self._collector = self.collector_class(
             vector_env,
             self.policy,
             n_steps=self.config.n_steps,
@@ -238,6 +239,10 @@ class OnPolicyModel:
             update_index=old.update_index + 1,
         )
         self._follow_state()
+
+    def extra_metrics(self, report: UpdateReport) -> dict[str, float]:
+        """Values to log for an update beside the fields of its ``report``, by key; none here."""
+        return {}
 
     def roll_back(self) -> None:
         """Return everything to the last finished iteration; the environments begin new episodes."""

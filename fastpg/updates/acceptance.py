@@ -53,6 +53,7 @@ class Search:
         fraction: of the step: alpha^j, or 1 for the first candidate.
         n_backtracks: candidates rejected.
         distance_first: proximity of the first candidate.
+        distance: of the accepted candidate, where the search measures it; else None.
     """
 
     params: Array | None
@@ -60,6 +61,7 @@ class Search:
     fraction: float
     n_backtracks: int
     distance_first: float
+    distance: float | None = None
 
 
 class Acceptance(Protocol):
@@ -128,6 +130,7 @@ class Backtracking:
                     fraction=fraction,
                     n_backtracks=n_backtracks,
                     distance_first=first[1],
+                    distance=distance,
                 )
             fraction *= self._factor(trial, distance, is_first=n_backtracks == 0)
         evaluation, distance = first or (problem.evaluate(problem.params), 0.0)

@@ -292,6 +292,7 @@ class LocalModelUpdate:
             cg_residual=None if move.ray is None else _finite(move.ray.residual),
             n_backtracks=0 if move.search is None else move.search.n_backtracks,
             step_norm=_step_norm(move),
+            step_distance=0.0 if evaluation is None or move.search is None else move.search.distance,
             n_zero_gradients=int(new.scalars.get("n_zero_gradients", 0)),
             n_cg_breakdowns=int(new.scalars.get(_BREAKDOWNS, 0)),
             n_line_search_failures=int(new.scalars.get("n_line_search_failures", 0)),

@@ -57,6 +57,7 @@ class UpdateReport:
         cg_residual: its norm at the end, relative to that of the right-hand side.
         n_backtracks: candidates of the line search that were rejected.
         step_norm: Euclidean norm of the step taken, 0 if none was.
+        step_distance: divergence of the step taken as the proximity measures it, nats; 0 if none was.
         critic_damping: lambda of a critic that is fitted by Levenberg-Marquardt, after the update.
         kl_coef: coefficient of a KL penalty (beta).
         ratio_violation_max: largest sign(A) (r - 1) - epsilon, 0 if none is positive.
@@ -104,6 +105,7 @@ class UpdateReport:
     cg_residual: float | None = None
     n_backtracks: int | None = None
     step_norm: float | None = None
+    step_distance: float | None = None
     critic_damping: float | None = None
     kl_coef: float | None = None
     ratio_violation_max: float | None = None

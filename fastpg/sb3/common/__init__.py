@@ -1,0 +1,1 @@
+"""The parts of stable-baselines3.common that scripts import."""

@@ -1,0 +1,7 @@
+"""The base of the models under stable-baselines3's name."""
+
+from fastpg.sb3.base import DropInModel
+
+BaseAlgorithm = DropInModel
+
+__all__ = ["BaseAlgorithm"]
