@@ -263,7 +263,7 @@ class CSVSink(Sink):
     def __init__(self, path: str | Path, *, append: bool = False) -> None:
         self._path = Path(path)
         rows = self._read_rows() if append else []
-        self._columns = rows[0] if rows else list(csv_columns())
+        self._columns = rows[0] if rows else self._first_columns()
         self._known = frozenset(self._columns)
         self._file = _LineFile(self._path, append=bool(rows))
         if not rows:
@@ -280,6 +280,10 @@ class CSVSink(Sink):
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def _first_columns(self) -> list[str]:
+        """The columns of a new file."""
+        return list(csv_columns())
 
     def _write_header(self) -> None:
         try:
