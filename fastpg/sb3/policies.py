@@ -115,7 +115,6 @@ class ActorCriticPolicy(ActorCritic):
         replace_params: Callable[[Array], None],
     ) -> None:
         super().__init__(layout, params, backend=backend)
-        self.backend = backend
         self._agent = agent
         self._replace_params = replace_params
         self._encoder = ObservationEncoder(agent.encoder.space)
