@@ -85,6 +85,31 @@ inline void copy(const T* from, Index n, T* to) {
 }
 
 template <class T>
+FASTPG_INLINE void copy_panel(const T* from, T* to) {
+    __builtin_memcpy(to, from, kPanel * sizeof(T));
+}
+
+// 1 <= n < 16 numbers, without a loop: pairs of blocks that may overlap.
+template <class T>
+FASTPG_INLINE void copy_short(const T* from, Index n, T* to) {
+    const auto copy_ends = [=](auto width) {
+        constexpr int kWidth = decltype(width)::value;
+        struct Run {
+            T number[kWidth];
+        };
+        Run first, last;
+        __builtin_memcpy(&first, from, sizeof(first));
+        __builtin_memcpy(&last, from + n - kWidth, sizeof(last));
+        __builtin_memcpy(to, &first, sizeof(first));
+        __builtin_memcpy(to + n - kWidth, &last, sizeof(last));
+    };
+    if (n >= 8) return copy_ends(Constant<8>{});
+    if (n >= 4) return copy_ends(Constant<4>{});
+    if (n >= 2) return copy_ends(Constant<2>{});
+    *to = *from;
+}
+
+template <class T>
 inline void set_zero(T* to, Index n) {
     if (n > 0) __builtin_memset(to, 0, static_cast<std::size_t>(n) * sizeof(T));
 }

@@ -76,7 +76,7 @@ public:
     // minibatch.
     PolicySums compute(const PpoBatch<T>& batch, const Minibatch& rows, const ClippedLossRule& rule) {
         PolicySums sums;
-        set_zero(network_.gradient.data(), network_.size);
+        set_zero(network_.extra_gradient(), network_.n_extra);
         gather(batch.advantages, rows, 0, rows.n_rows, advantages_.data());
         if (rule.normalize_advantage && rows.n_rows > 1) standardize(advantages_.data(), rows.n_rows);
         for_each_tile(rows.n_rows, [&](Index first, Index n) { add_tile(batch, rows, rule, first, n, sums); });
@@ -103,7 +103,7 @@ private:
         head_.differentiate(weights_.data(), static_cast<T>(rule.ent_coef * scale), n);
         if (rule.kl_coef != 0) add_kl_penalty(batch, rows.rows_from(first), first, rule, scale, n, sums);
         head_.add_log_std_gradient(n, network_.extra_gradient());
-        network_.tile.backward(network_.params.data(), n, network_.gradient.data());
+        network_.tile.backward(network_.params.data(), n, network_.gradient.data(), first == 0);
     }
 
     // weights <- derivative of the loss by the log-probability; terms <- what the statistics sum.
@@ -187,16 +187,16 @@ public:
     // Gradient of vf_coef * mean squared error into network().gradient; returns the sum of squared errors.
     double compute(const PpoBatch<T>& batch, const Minibatch& rows, const ClippedLossRule& rule) {
         double sum = 0;
-        set_zero(network_.gradient.data(), network_.size);
+        const bool is_clipping = rule.clip_range_vf <= __DBL_MAX__;
         for_each_tile(rows.n_rows, [&](Index first, Index n) {
             network_.tile.load_inputs(batch.observations, rows.rows_from(first), first, n);
             network_.tile.forward(network_.params.data(), n);
             gather(batch.returns, rows, first, n, returns_.data());
-            gather(batch.old_values, rows, first, n, old_values_.data());
+            if (is_clipping) gather(batch.old_values, rows, first, n, old_values_.data());
             const double scale = 2.0 * rule.vf_coef / static_cast<double>(rows.n_rows);
             square_errors(static_cast<T>(rule.clip_range_vf), static_cast<T>(scale), n);
             sum += static_cast<double>(add_terms(n));
-            network_.tile.backward(network_.params.data(), n, network_.gradient.data());
+            network_.tile.backward(network_.params.data(), n, network_.gradient.data(), first == 0);
         });
         return sum;
     }

@@ -23,6 +23,9 @@ constexpr int kAccumulators = 24;  // of 32 registers
 constexpr int kAccumulators = 12;  // of 16 registers
 #endif
 
+template <class T>
+constexpr T kZeros[kPanel] = {};
+
 // Rows of the largest block, and panels of a block of `rows` rows.
 template <class T>
 constexpr int kMaxRows = kAccumulators / kParts<T> < 6 ? kAccumulators / kParts<T> : 6;
@@ -59,17 +62,29 @@ struct Block {
         }
     }
 
-    // at[r] += a[r] * b, b being one row of each panel.
+    // at[r] += a[r] * b, b being one row of each panel. The shorter side waits in registers while the other passes by.
     template <int kRowStride>
     FASTPG_INLINE void add_product(const T* a, const T* b, Index panel_stride) {
-        Vec<T> row[kColumns];
+        if constexpr (kColumns <= kRows) {
+            Vec<T> row[kColumns];
 #pragma GCC unroll 16
-        for (int c = 0; c < kColumns; ++c) row[c] = load(b + offset(c, panel_stride));
+            for (int c = 0; c < kColumns; ++c) row[c] = load(b + offset(c, panel_stride));
 #pragma GCC unroll 16
-        for (int r = 0; r < kRows; ++r) {
-            const Vec<T> factor = splat(a[r * kRowStride]);
+            for (int r = 0; r < kRows; ++r) {
+                const Vec<T> factor = splat(a[r * kRowStride]);
 #pragma GCC unroll 16
-            for (int c = 0; c < kColumns; ++c) at[r][c] += factor * row[c];
+                for (int c = 0; c < kColumns; ++c) at[r][c] += factor * row[c];
+            }
+        } else {
+            Vec<T> factor[kRows];
+#pragma GCC unroll 16
+            for (int r = 0; r < kRows; ++r) factor[r] = splat(a[r * kRowStride]);
+#pragma GCC unroll 16
+            for (int c = 0; c < kColumns; ++c) {
+                const Vec<T> row = load(b + offset(c, panel_stride));
+#pragma GCC unroll 16
+                for (int r = 0; r < kRows; ++r) at[r][c] += factor[r] * row;
+            }
         }
     }
 };
@@ -129,7 +144,8 @@ struct SumOfProducts {
     }
 };
 
-// C += A' B: A (depth, n_rows), B (depth, 16 n_panels), both in panels; C (n_rows, 16 n_panels).
+// C += A' B: A (depth, n_rows), B (depth, 16 n_panels), both in panels; C (n_rows, 16 n_panels). C = A' B with
+// `is_first`, whatever C holds.
 template <class T>
 struct OuterProduct {
     Panels<const T> a;
@@ -137,19 +153,31 @@ struct OuterProduct {
     Panels<T> c;
     Index depth;
     Index n_panels;
+    bool is_first = false;
+};
+
+// The same with what the sums start from: C, or zeros.
+template <class T>
+struct OuterProductFrom {
+    Panels<const T> a;
+    Panels<const T> b;
+    Panels<T> c;
+    Index depth;
+    Index n_panels;
+    Panels<const T> start;
+    int start_row;
 
     template <int kRows, int kPanels>
     FASTPG_INLINE void block(Index row, Index panel) const {
         Block<T, kRows, kPanels> sum;
-        T* to = c.data + panel * c.stride + row * kPanel;
-        sum.read(to, c.stride, kPanel);
+        sum.read(start.data + panel * start.stride + row * start_row, start.stride, start_row);
         const T* from_a = a.data + row / kPanel * a.stride + row % kPanel;
         const T* from_b = b.data + panel * b.stride;
 #pragma GCC unroll 4
         for (Index k = 0; k < depth; ++k) {
             sum.template add_product<1>(from_a + k * kPanel, from_b + k * kPanel, b.stride);
         }
-        sum.write(to, c.stride);
+        sum.write(c.data + panel * c.stride + row * kPanel, c.stride);
     }
 };
 
@@ -189,8 +217,12 @@ inline void multiply(const Product<T>& task, Index n_rows) {
 // Blocks do not cross the panels of A.
 template <class T>
 inline void add_outer(const OuterProduct<T>& task, Index n_rows) {
+    const Panels<const T> start =
+        task.is_first ? Panels<const T>{kZeros<T>, 0} : Panels<const T>{task.c.data, task.c.stride};
+    const OuterProductFrom<T> whole{
+        task.a, task.b, task.c, task.depth, task.n_panels, start, task.is_first ? 0 : kPanel};
     for (Index row = 0; row < n_rows; row += kPanel) {
-        run_range<T, kMaxRows<T>>(task, row, smaller(row + kPanel, n_rows));
+        run_range<T, kMaxRows<T>>(whole, row, smaller(row + kPanel, n_rows));
     }
 }
 

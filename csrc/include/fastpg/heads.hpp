@@ -59,14 +59,10 @@ public:
 
     // Loads rows index[0 .. n_rows), or first_row ... if index is null.
     void load_actions(const Actions<T>& actions, const std::int64_t* index, Index first_row, Index n_rows) {
-        const Index n = columns_.shape.n_actions;
-        for (Index row = 0; row < n_rows; ++row) {
-            const Index from = (index != nullptr ? static_cast<Index>(index[row]) : first_row + row) * n;
-            for (Index d = 0; d < n; ++d) {
-                actions_.data()[d * columns_.stride + row] = actions.discrete != nullptr
-                                                                 ? static_cast<T>(actions.discrete[from + d])
-                                                                 : actions.continuous[from + d];
-            }
+        if (actions.discrete != nullptr) {
+            load_columns(actions.discrete, index, first_row, n_rows);
+        } else {
+            load_columns(actions.continuous, index, first_row, n_rows);
         }
     }
 
@@ -150,6 +146,19 @@ public:
     }
 
 private:
+    template <class U>
+    void load_columns(const U* actions, const std::int64_t* index, Index first_row, Index n_rows) {
+        const Index n = columns_.shape.n_actions;
+        for (Index row = 0; row < n_rows; ++row) {
+            if (index != nullptr && row + kPrefetchRows < n_rows) {
+                __builtin_prefetch(actions + static_cast<Index>(index[row + kPrefetchRows]) * n);
+            }
+            const U* from = actions + (index != nullptr ? static_cast<Index>(index[row]) : first_row + row) * n;
+            T* to = actions_.data() + row;
+            for (Index d = 0; d < n; ++d) to[d * columns_.stride] = static_cast<T>(from[d]);
+        }
+    }
+
     void clear_tail(T* columns, Index n_columns, Index n_rows) const {
         const Index tail = round_up(n_rows, kPanel) - n_rows;
         for (Index k = 0; k < n_columns && tail > 0; ++k) set_zero(columns + k * columns_.stride + n_rows, tail);

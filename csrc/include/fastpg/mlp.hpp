@@ -1,16 +1,14 @@
 // A multi-layer perceptron on tiles of at most 64 rows: y_{l+1} = activation(y_l W_l + b_l), no activation at the end.
 //
-// Parameters are repacked once per call from the dense vector (W (in, out) row-major, b, ...) into
-// - hidden layers: panels over outputs, each of (in + 1) rows of 16, the last row being the bias;
-// - the last layer, with few outputs: panels over *inputs*, each of `out` rows of 16, then the biases. Its products are
-// dot
-//   products of a row of activations, so that outputs lie [output][row]: lanes over the batch, ready for the losses.
+// Parameters are repacked once per call (mlp_plan.hpp). The products of the last layer, with few outputs, are dot
+// products of a row of activations, so that outputs lie [output][row]: lanes over the batch, ready for the losses.
 // Padding is zero and stays zero: in activations (tanh(0) = relu(0) = 0), gradients and Adam's moments.
 #pragma once
 
 #include "fastpg/buffer.hpp"
 #include "fastpg/elementary.hpp"
 #include "fastpg/gemm.hpp"
+#include "fastpg/mlp_plan.hpp"
 
 #include <utility>
 
@@ -18,107 +16,7 @@ namespace fastpg {
 namespace FASTPG_ISA {
 
 constexpr Index kTileRows = 64;
-
-struct Layer {
-    Index n_in;
-    Index n_out;
-    Index at;        // of this layer in the packed parameters
-    Index dense_at;  // of this layer in the dense parameters
-    bool is_last;
-
-    Index in_panels() const {
-        return (n_in + kPanel - 1) / kPanel;
-    }
-    Index out_panels() const {
-        return (n_out + kPanel - 1) / kPanel;
-    }
-
-    // Numbers from panel to panel of the packed weight.
-    Index panel_stride() const {
-        return (is_last ? n_out : n_in + 1) * kPanel;
-    }
-    Index bias_at() const {
-        return at + (is_last ? in_panels() * panel_stride() : n_in * kPanel);
-    }
-    Index packed_size() const {
-        return is_last ? in_panels() * panel_stride() + round_up(n_out, kPanel) : out_panels() * panel_stride();
-    }
-    Index dense_size() const {
-        return (n_in + 1) * n_out;
-    }
-
-    // Place of weight (i, o), and of bias o, in the packed parameters.
-    Index weight(Index i, Index o) const {
-        return is_last ? at + i / kPanel * panel_stride() + o * kPanel + i % kPanel
-                       : at + o / kPanel * panel_stride() + i * kPanel + o % kPanel;
-    }
-    Index bias(Index o) const {
-        return is_last ? bias_at() + o : weight(n_in, o);
-    }
-};
-
-// Where everything lies.
-class MlpPlan {
-public:
-    explicit MlpPlan(const MlpShape& shape) : n_layers_(shape.n_sizes - 1), activation_(shape.activation) {
-        layers_.reset(n_layers_);
-        for (Index l = 0; l < n_layers_; ++l) {
-            Layer& layer = layers_.data()[l];
-            layer = {shape.sizes[l], shape.sizes[l + 1], packed_size_, dense_size_, l == n_layers_ - 1};
-            packed_size_ += layer.packed_size();
-            dense_size_ += layer.dense_size();
-        }
-    }
-
-    Index n_layers() const {
-        return n_layers_;
-    }
-    const Layer& layer(Index l) const {
-        return layers_.data()[l];
-    }
-    const Layer& last() const {
-        return layer(n_layers_ - 1);
-    }
-    Index packed_size() const {
-        return packed_size_;
-    }
-    Index dense_size() const {
-        return dense_size_;
-    }
-    Activation activation() const {
-        return activation_;
-    }
-
-    // Calls f(index in dense, index in packed) for every parameter.
-    template <class Function>
-    FASTPG_INLINE void for_each_parameter(Function f) const {
-        for (Index l = 0; l < n_layers_; ++l) {
-            const Layer& k = layer(l);
-            for (Index i = 0; i < k.n_in; ++i) {
-                for (Index o = 0; o < k.n_out; ++o) f(k.dense_at + i * k.n_out + o, k.weight(i, o));
-            }
-            for (Index o = 0; o < k.n_out; ++o) f(k.dense_at + k.n_in * k.n_out + o, k.bias(o));
-        }
-    }
-
-    // `packed` must be zero where there is padding.
-    template <class T>
-    void pack(const T* dense, T* packed) const {
-        for_each_parameter([=](Index from, Index to) { packed[to] = dense[from]; });
-    }
-
-    template <class T>
-    void unpack(const T* packed, T* dense) const {
-        for_each_parameter([=](Index to, Index from) { dense[to] = packed[from]; });
-    }
-
-private:
-    Index n_layers_;
-    Activation activation_;
-    Buffer<Layer> layers_;
-    Index packed_size_ = 0;
-    Index dense_size_ = 0;
-};
+constexpr Index kPrefetchRows = 12;  // ahead of the one that is loaded
 
 // Lane L of a fold: groups of `group` lanes of a and b become groups of half the size, a's and b's in turn.
 template <int kSize>
@@ -183,18 +81,32 @@ FASTPG_INLINE void fold_parts(Vec<T>* part) {
     }
 }
 
-// Dot product of one row of activations with one row of weights, before the fold across lanes.
-template <class T>
-FASTPG_INLINE Vec<T> partial_dot(const Panels<const T>& row, const T* weight, Index weight_stride, Index n_panels) {
-    Panel<T> sum{};
+// Dot products of kRows neighbouring rows of activations with one row of weights, before the fold across lanes.
+template <class T, int kRows>
+FASTPG_INLINE void partial_dots(const Panels<const T>& rows, const T* weight, Index weight_stride, Index n_panels,
+                                Vec<T>* dots) {
+    Panel<T> sum[kRows] = {};
     for (Index p = 0; p < n_panels; ++p) {
-        const Panel<T> x = load_panel(row.data + p * row.stride);
         const Panel<T> w = load_panel(weight + p * weight_stride);
 #pragma GCC unroll 16
-        for (int i = 0; i < kParts<T>; ++i) sum.part[i] += x.part[i] * w.part[i];
+        for (int r = 0; r < kRows; ++r) {
+            const Panel<T> x = load_panel(rows.data + p * rows.stride + r * kPanel);
+#pragma GCC unroll 16
+            for (int i = 0; i < kParts<T>; ++i) sum[r].part[i] += x.part[i] * w.part[i];
+        }
     }
-    fold_parts<T, kParts<T>>(sum.part);
-    return sum.part[0];
+#pragma GCC unroll 16
+    for (int r = 0; r < kRows; ++r) {
+        fold_parts<T, kParts<T>>(sum[r].part);
+        dots[r] = sum[r].part[0];
+    }
+}
+
+template <class T>
+FASTPG_INLINE Vec<T> partial_dot(const Panels<const T>& row, const T* weight, Index weight_stride, Index n_panels) {
+    Vec<T> dot;
+    partial_dots<T, 1>(row, weight, weight_stride, n_panels, &dot);
+    return dot;
 }
 
 // The network on one tile, with every buffer that forward and backward need. Holds no parameters.
@@ -252,17 +164,18 @@ public:
 
     // Loads rows index[0 .. n_rows) (or first_row ... if index is null) of `inputs` (B, O).
     void load_inputs(const T* inputs, const std::int64_t* index, Index first_row, Index n_rows) {
-        const Layer& first = plan_.layer(0);
-        const Index n_in = first.n_in;
+        const Index n_in = plan_.layer(0).n_in;
         for (Index row = 0; row < n_rows; ++row) {
+            if (index != nullptr) prefetch_row(inputs, index, row + kPrefetchRows, n_rows, n_in);
             const T* from = inputs + (index != nullptr ? static_cast<Index>(index[row]) : first_row + row) * n_in;
             T* to = activations_ + row * kPanel;
-            for (Index left = n_in; left > 0; left -= kPanel) {
-                const Index n = smaller<Index>(left, kPanel);
-                for (Index i = 0; i < n; ++i) to[i] = from[i];
+            Index left = n_in;
+            for (; left >= kPanel; left -= kPanel) {
+                copy_panel(from, to);
                 from += kPanel;
                 to += panel_stride();
             }
+            if (left > 0) copy_short(from, left, to);
         }
     }
 
@@ -293,11 +206,12 @@ public:
         }
     }
 
-    // Adds the gradient of sum(outputs * output_gradient) to `gradient` (packed). After `forward` on the same rows.
-    void backward(const T* packed, Index n_rows, T* gradient) {
+    // Adds the gradient of sum(outputs * output_gradient) to `gradient` (packed), or overwrites what is there, padding
+    // apart. After `forward` on the same rows.
+    void backward(const T* packed, Index n_rows, T* gradient, bool is_first = false) {
         Panels<T> current{gradient_a_.data(), panel_stride()};
         Panels<T> previous{gradient_b_.data(), panel_stride()};
-        last_backward(n_rows, current, gradient);
+        last_backward(n_rows, current, gradient, is_first);
         for (Index l = plan_.n_layers() - 1; l > 0; --l) {
             const Layer& layer = plan_.layer(l);
             const T* weight = layer.is_last ? packed + layer.at : transposed_.data() + transposed_at_.data()[l];
@@ -309,12 +223,13 @@ public:
                          layer.in_panels()},
                         n_rows);
             const Layer& below = plan_.layer(l - 1);
-            deactivate(previous, output(l - 1), n_rows, below, gradient);
+            deactivate(previous, output(l - 1), n_rows, below, gradient, is_first);
             add_outer<T>({input(l - 1),
                           {previous.data, previous.stride},
                           {gradient + below.at, below.panel_stride()},
                           n_rows,
-                          below.out_panels()},
+                          below.out_panels(),
+                          is_first},
                          below.n_in);
             const Panels<T> swapped = current;
             current = previous;
@@ -333,6 +248,16 @@ protected:
         return {activations_ + activation_at_.data()[l + 1], panel_stride()};
     }
 
+    // Asks for row index[i] of `inputs`, if there is one: rows of a minibatch lie anywhere.
+    static FASTPG_INLINE void prefetch_row(const T* inputs, const std::int64_t* index, Index i, Index n_rows,
+                                           Index n_in) {
+        if (i >= n_rows) return;
+        const T* from = inputs + static_cast<Index>(index[i]) * n_in;
+        __builtin_prefetch(from);
+        __builtin_prefetch(from + smaller<Index>(n_in, kPanel) - 1);
+        if (n_in > kPanel) __builtin_prefetch(from + n_in - 1);
+    }
+
     // The activation of rows 0 ... n_rows in place.
     void activate(const Panels<T>& y, Index n_panels, Index n_rows) {
         const bool is_tanh = plan_.activation() == Activation::kTanh;
@@ -348,12 +273,13 @@ protected:
         }
     }
 
-    // dy <- dy * activation'(y), and its sum over rows is added to the gradient of the bias.
-    void deactivate(const Panels<T>& dy, const Panels<T>& y, Index n_rows, const Layer& layer, T* gradient) {
+    // dy <- dy * activation'(y), and its sum over rows is added to the gradient of the bias, or takes its place.
+    void deactivate(const Panels<T>& dy, const Panels<T>& y, Index n_rows, const Layer& layer, T* gradient,
+                    bool is_first = false) {
         const bool is_tanh = plan_.activation() == Activation::kTanh;
         for (Index p = 0; p < layer.out_panels(); ++p) {
             T* bias = gradient + layer.bias_at() + p * layer.panel_stride();
-            Panel<T> sum = load_panel(bias);
+            Panel<T> sum = is_first ? Panel<T>{} : load_panel(bias);
             T* d = dy.data + p * dy.stride;
             const T* h = y.data + p * y.stride;
             if (is_tanh) {
@@ -380,19 +306,21 @@ protected:
         }
     }
 
+    // Some rows beyond the last one are computed as well: the tile has them.
     void last_forward(const T* packed, Index n_rows) {
+        constexpr int kAtOnce = smaller(kLanes<T>, larger(8 / kParts<T>, 1));
         const Layer& layer = plan_.last();
         const Panels<const T> x = input(plan_.n_layers() - 1);
         for (Index o = 0; o < layer.n_out; ++o) {
             const T* weight = packed + layer.at + o * kPanel;
             const Vec<T> bias = splat(packed[layer.bias(o)]);
             for (Index row = 0; row < n_rows; row += kLanes<T>) {
-                Vec<T> dots[kLanes<T>];
+                Vec<T> dots[kLanes<T>] = {};
 #pragma GCC unroll 16
-                for (int i = 0; i < kLanes<T>; ++i) {
-                    dots[i] = row + i < n_rows ? partial_dot<T>({x.data + (row + i) * kPanel, x.stride}, weight,
-                                                                layer.panel_stride(), layer.in_panels())
-                                               : Vec<T>{};
+                for (int i = 0; i < kLanes<T>; i += kAtOnce) {
+                    if (row + i >= n_rows) break;
+                    partial_dots<T, kAtOnce>({x.data + (row + i) * kPanel, x.stride}, weight, layer.panel_stride(),
+                                             layer.in_panels(), dots + i);
                 }
                 store(outputs_.data() + o * capacity_ + row, fold_rows<T, kLanes<T>>(dots) + bias);
             }
@@ -400,19 +328,24 @@ protected:
     }
 
     // Gradient of the last layer; leaves the gradient of the outputs as panels in `rows`.
-    void last_backward(Index n_rows, const Panels<T>& rows, T* gradient) {
+    void last_backward(Index n_rows, const Panels<T>& rows, T* gradient, bool is_first = false) {
         const Layer& layer = plan_.last();
         for (Index o = 0; o < layer.n_out; ++o) {
             const T* column = output_gradient_.data() + o * capacity_;
-            gradient[layer.bias(o)] +=
-                sum_terms<T>(round_up(n_rows, kPanel), [column](Index i) { return load(column + i); });
+            const T sum = sum_terms<T>(round_up(n_rows, kPanel), [column](Index i) { return load(column + i); });
+            T& bias = gradient[layer.bias(o)];
+            bias = is_first ? sum : bias + sum;
             T* to = rows.data + o / kPanel * rows.stride + o % kPanel;
             for (Index row = 0; row < n_rows; ++row) to[row * kPanel] = column[row];
         }
         const Panels<const T> x = input(plan_.n_layers() - 1);
-        add_outer<T>(
-            {{rows.data, rows.stride}, x, {gradient + layer.at, layer.panel_stride()}, n_rows, layer.in_panels()},
-            layer.n_out);
+        add_outer<T>({{rows.data, rows.stride},
+                      x,
+                      {gradient + layer.at, layer.panel_stride()},
+                      n_rows,
+                      layer.in_panels(),
+                      is_first},
+                     layer.n_out);
     }
 
     // Block of weights (16 inputs p, 16 outputs q) into panel p of the transposed weight.

@@ -25,6 +25,9 @@ namespace fastpg {
 namespace FASTPG_ISA {
 
 constexpr int kPanel = 16;
+#if defined(__AVX512F__)
+constexpr int kRoundAsSet = 4;  // operand of AVX-512's builtins: the rounding mode in force
+#endif
 
 template <class T>
 constexpr int kLanes = FASTPG_VECTOR_BYTES / static_cast<int>(sizeof(T));
@@ -94,15 +97,31 @@ FASTPG_INLINE Vec<T> select(const IntVec<T>& mask, const Vec<T>& a, const Vec<T>
     return mask ? a : b;
 }
 
-// min and max that keep a NaN in x.
+// min and max that keep a NaN in x. gcc does not recognise the two instructions that do exactly this.
 template <class T>
 FASTPG_INLINE Vec<T> at_most(const Vec<T>& x, const Vec<T>& upper) {
+#if FASTPG_X86 && defined(__GNUC__) && !defined(__clang__) && FASTPG_VECTOR_BYTES == 32
+    if constexpr (sizeof(T) == 4) return __builtin_ia32_minps256(upper, x);
+    if constexpr (sizeof(T) == 8) return __builtin_ia32_minpd256(upper, x);
+#elif FASTPG_X86 && defined(__GNUC__) && !defined(__clang__) && defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4) return __builtin_ia32_minps512_mask(upper, x, x, -1, kRoundAsSet);
+    if constexpr (sizeof(T) == 8) return __builtin_ia32_minpd512_mask(upper, x, x, -1, kRoundAsSet);
+#else
     return select<T>(upper < x, upper, x);
+#endif
 }
 
 template <class T>
 FASTPG_INLINE Vec<T> at_least(const Vec<T>& x, const Vec<T>& lower) {
+#if FASTPG_X86 && defined(__GNUC__) && !defined(__clang__) && FASTPG_VECTOR_BYTES == 32
+    if constexpr (sizeof(T) == 4) return __builtin_ia32_maxps256(lower, x);
+    if constexpr (sizeof(T) == 8) return __builtin_ia32_maxpd256(lower, x);
+#elif FASTPG_X86 && defined(__GNUC__) && !defined(__clang__) && defined(__AVX512F__)
+    if constexpr (sizeof(T) == 4) return __builtin_ia32_maxps512_mask(lower, x, x, -1, kRoundAsSet);
+    if constexpr (sizeof(T) == 8) return __builtin_ia32_maxpd512_mask(lower, x, x, -1, kRoundAsSet);
+#else
     return select<T>(lower > x, lower, x);
+#endif
 }
 
 template <class T>
@@ -164,6 +183,11 @@ FASTPG_INLINE T sum_terms(Index n, Term term) {
     __builtin_memcpy(lanes, &sum, sizeof(lanes));
     return sum16(lanes);
 }
+
+template <int kValue>
+struct Constant {
+    static constexpr int value = kValue;
+};
 
 constexpr Index round_up(Index n, Index multiple) {
     return (n + multiple - 1) / multiple * multiple;
