@@ -30,6 +30,7 @@ from fastpg.algorithms.checks import (
 )
 from fastpg.algorithms.policy_options import POLICY_KWARGS, PolicyOptions
 from fastpg.errors import ConfigError, warn_user
+from fastpg.kernels.layout import PolicyLayout
 from fastpg.machine import n_cores
 from fastpg.updates.schedules import LinearSchedule, LostSchedule, Schedule
 
@@ -223,6 +224,9 @@ class OnPolicyConfig:
     def n_samples_kept(self) -> int:
         """Samples whose activations an update keeps from beginning to end; 0 where it works through them in tiles."""
         return 0
+
+    def check_layout(self, layout: PolicyLayout) -> None:
+        """Raise ConfigError if the algorithm cannot train such a policy; most can train any."""
 
     @property
     def entropy_reward(self) -> float:

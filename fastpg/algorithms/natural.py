@@ -9,6 +9,9 @@ from typing import Any
 from fastpg.algorithms.checks import Choice, Flag, Integer, Optional, Real, argument
 from fastpg.algorithms.config import MAX_COUNT, unused_options
 from fastpg.algorithms.critic import CriticConfig
+from fastpg.errors import ConfigError
+from fastpg.kernels.dense_solve import check_cholesky_size, check_woodbury_size
+from fastpg.kernels.layout import PolicyLayout
 from fastpg.updates.damping import FixedDamping, MarquardtDamping
 from fastpg.updates.directions import ConjugateGradient, NaturalGradient
 from fastpg.updates.local_model import Ratio
@@ -125,6 +128,18 @@ class NaturalGradientConfig(CriticConfig):
     def n_samples_kept(self) -> int:
         """Samples that the Fisher matrix is taken of."""
         return -(-self.n_steps * self.n_envs // self.sub_sampling_factor)
+
+    def check_layout(self, layout: PolicyLayout) -> None:
+        """Raise ConfigError if the problem is too large for the solver."""
+        try:
+            if self.solver == "cholesky":
+                check_cholesky_size(layout)
+            elif self.solver == "woodbury":
+                check_woodbury_size(layout, self.n_samples_kept, is_empirical=self.fisher == "empirical")
+        except ValueError as error:
+            raise ConfigError(
+                f"solver={self.solver!r} does not suit this policy and rollout (solver='cg' does): {error}"
+            ) from error
 
     @classmethod
     def _contradictions(cls, values: Mapping[str, Any], rejected: set[str]) -> Iterable[tuple[set[str], str]]:

@@ -99,11 +99,7 @@ def solve_cholesky(
         TypeError, ValueError: an argument has the wrong type, shape or range, or the problem is too large.
     """
     kernel = "solve_cholesky"
-    if layout.n_params > MAX_MATRIX_ROWS:
-        raise ValueError(
-            f"{kernel}: layout: expected at most {MAX_MATRIX_ROWS} parameters, because the matrix is formed, got "
-            f"{layout.n_params}. Fix: take conjugate gradient, or a smaller network."
-        )
+    check_cholesky_size(layout)
     rhs, scale = _right_hand_side(kernel, params, gradient, layout.n_params, damping_scale)
     damping = _check.check_non_negative(f"{kernel}: damping", damping)
     fisher = bind_fisher(
@@ -160,7 +156,7 @@ def solve_woodbury(
             f"smallest value of {weights.min():g}. Fix: use damping, or solve_cholesky or conjugate gradient without."
         )
     n_samples = max(len(observations), 1)
-    _check_factors(kernel, n_fisher_factors(layout, len(observations), is_empirical=actions is not None), layout)
+    check_woodbury_size(layout, len(observations), is_empirical=actions is not None)
     s = fisher_factors(*_double(params, observations), layout=layout, actions=_double_actions(actions), backend=backend)
     scaled = s / weights
     inner = rhs / weights
@@ -170,10 +166,21 @@ def solve_woodbury(
     return _solution(x, image, rhs, is_positive_definite, gradient.dtype)
 
 
-def _check_factors(kernel: str, n_factors: int, layout: PolicyLayout) -> None:
+def check_cholesky_size(layout: PolicyLayout) -> None:
+    """Raise ValueError if a network has too many parameters for ``solve_cholesky``."""
+    if layout.n_params > MAX_MATRIX_ROWS:
+        raise ValueError(
+            f"solve_cholesky: layout: expected at most {MAX_MATRIX_ROWS} parameters, because the matrix is formed, got "
+            f"{layout.n_params}. Fix: take conjugate gradient, or a smaller network."
+        )
+
+
+def check_woodbury_size(layout: PolicyLayout, n_samples: int, *, is_empirical: bool) -> None:
+    """Raise ValueError if there are too many samples for ``solve_woodbury``."""
+    n_factors = n_fisher_factors(layout, n_samples, is_empirical=is_empirical)
     if n_factors > MAX_MATRIX_ROWS or n_factors * layout.n_params > MAX_FACTOR_ENTRIES:
         raise ValueError(
-            f"{kernel}: observations: expected at most {MAX_MATRIX_ROWS} factors (samples times head inputs) of "
+            f"solve_woodbury: observations: expected at most {MAX_MATRIX_ROWS} factors (samples times head inputs) of "
             f"at most {MAX_FACTOR_ENTRIES} entries in all, because their inner products are formed, got {n_factors} of "
             f"{layout.n_params}. Fix: take conjugate gradient, or fewer samples."
         )

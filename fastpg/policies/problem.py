@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fastpg.errors import ConfigError
 from fastpg.kernels.dense_solve import DenseSolution, solve_cholesky, solve_woodbury
 from fastpg.kernels.fisher import Fisher, bind_fisher
 from fastpg.kernels.heads import kl_old_new
@@ -103,24 +102,19 @@ class SampledPolicy:
         """(F + damping diag(scale))^-1 ``gradient`` by a factorisation in float64.
 
         Raises:
-            ConfigError: the problem is too large for it, or its damping is not positive.
+            ValueError: the problem is too large for it, or its damping is not positive.
         """
         solve = {"cholesky": solve_cholesky, "woodbury": solve_woodbury}[solver]
-        try:
-            return solve(
-                self.params,
-                self.observations,
-                gradient,
-                layout=self.layout,
-                actions=None if kind == "exact" else self.actions,
-                damping=damping,
-                damping_scale=damping_scale,
-                backend=self.backend,
-            )
-        except ValueError as error:
-            raise ConfigError(
-                f"solver={solver!r} does not suit this policy and rollout (solver='cg' does): {error}"
-            ) from error
+        return solve(
+            self.params,
+            self.observations,
+            gradient,
+            layout=self.layout,
+            actions=None if kind == "exact" else self.actions,
+            damping=damping,
+            damping_scale=damping_scale,
+            backend=self.backend,
+        )
 
     def kl_old_new(self, params: Array) -> Array:
         """KL(old || new) of every sample (B,), nats, with the new policy at ``params``."""

@@ -56,10 +56,12 @@ class Agent:
 
     @classmethod
     def create(cls, config: OnPolicyConfig, observation_space: Space[Any], action_space: Space[Any]) -> Agent:
-        """A new agent with initial parameters; SpaceError for an unsupported space, ConfigError beyond the memory."""
+        """A new agent with initial parameters; SpaceError for an unsupported space, ConfigError if it is too large."""
         encoder, decoder = ObservationEncoder(observation_space), ActionDecoder(action_space)
         options = config.policy_options
-        check_memory(config, actor_critic_layout(encoder.size, decoder.head, net_arch=options.net_arch))
+        layout = actor_critic_layout(encoder.size, decoder.head, net_arch=options.net_arch)
+        check_memory(config, layout)
+        config.check_layout(layout.actor)
         seed = cast(int, config.seed)
         policy = ActorCritic.create(
             encoder.size,

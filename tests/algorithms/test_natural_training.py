@@ -123,6 +123,5 @@ class Rows(Sink):
 
 @pytest.mark.parametrize("solver", ["cholesky", "woodbury"])
 def test_a_direct_solver_for_a_large_problem_is_an_error_that_names_the_argument(solver: str) -> None:
-    model = fastpg.TRPO("MlpPolicy", "CartPole-v1", solver=solver, seed=0)
     with pytest.raises(ConfigError, match=rf"solver='{solver}' does not suit .*expected at most 3000"):
-        model.learn(2048)
+        fastpg.TRPO("MlpPolicy", "CartPole-v1", solver=solver, seed=0)
