@@ -71,7 +71,8 @@ def _assert_same_bits(one, other):
 def test_build_info(native):
     info = native.build_info()
     assert info["isa"] in info["isa_available"]
-    assert info["isa_available"][-1] == "baseline"
+    if not info.get("sanitizers"):  # those are built for one instruction set
+        assert info["isa_available"][-1] == "baseline"
     assert "-ffast-math" not in info["flags"]
     assert "-march=native" not in info["flags"]
     assert info["compiler"]

@@ -6,10 +6,15 @@
 
 namespace fastpg::bindings {
 
-// Construct it on the thread that calls the kernel, without the GIL.
+// Construct it on the thread that calls the kernel, without the GIL. Throws what Python throws where a warning that
+// there are fewer threads is an error.
 class KernelHost {
 public:
     explicit KernelHost(int n_threads);
+
+    // To be called once, when the module is imported.
+    static void remember_main_thread();
+
     Host host() const {
         return {lease_.n_threads(), &ThreadLease::run, &is_interrupted, &ThreadLease::report_contention};
     }

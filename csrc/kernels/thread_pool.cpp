@@ -4,7 +4,9 @@
 #include <signal.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
+#include <limits>
 #include <mutex>
 #include <system_error>
 #include <thread>
@@ -16,96 +18,240 @@
 namespace fastpg {
 namespace {
 
-// CPUs that this process may run on.
-int n_allowed_cpus() {
-#ifdef __linux__
-    cpu_set_t cpus;
-    if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0) return CPU_COUNT(&cpus);
+using Clock = std::chrono::steady_clock;
+
+// How long a thread spins before it sleeps: about what waking it up costs.
+constexpr std::chrono::microseconds kSpinTime{50};
+
+// Leases granted without workers after contention was reported.
+constexpr int kRefusals = 8;
+
+// A worker is late if the caller has waited for it longer than it worked itself, by more than this; so often in a row,
+// others want the processors. Being woken up takes a tenth of it.
+constexpr std::chrono::microseconds kLateness{500};
+constexpr int kLateRuns = 3;
+
+std::atomic<int> cpu_limit{std::numeric_limits<int>::max()};
+std::atomic<int> n_refusals{0};
+std::atomic<int> n_late_runs{0};
+std::atomic<bool> has_creation_failed{false};
+
+void spin_pause() {
+#if FASTPG_X86
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("yield");
 #endif
-    const unsigned n = std::thread::hardware_concurrency();
-    return n > 0 ? static_cast<int>(n) : 1;
 }
+
+// The processors that a thread may run on.
+class Affinity {
+public:
+    static Affinity of_this_thread() {
+        Affinity own;
+#ifdef __linux__
+        if (sched_getaffinity(0, sizeof(own.cpus_), &own.cpus_) == 0) own.count_ = CPU_COUNT(&own.cpus_);
+#endif
+        return own;
+    }
+
+    // 0: unknown.
+    int count() const {
+        return count_;
+    }
+
+    bool operator==(const Affinity& other) const {
+#ifdef __linux__
+        return count_ == other.count_ && CPU_EQUAL(&cpus_, &other.cpus_);
+#else
+        return count_ == other.count_;
+#endif
+    }
+
+    void apply_to(std::thread::native_handle_type thread) const {
+#ifdef __linux__
+        if (count_ > 0) pthread_setaffinity_np(thread, sizeof(cpus_), &cpus_);
+#else
+        static_cast<void>(thread);
+#endif
+    }
+
+private:
+#ifdef __linux__
+    cpu_set_t cpus_{};
+#endif
+    int count_ = 0;
+};
+
+int n_cpus(const Affinity& affinity) {
+    int n = affinity.count() > 0 ? affinity.count() : static_cast<int>(std::thread::hardware_concurrency());
+    const int limit = cpu_limit.load(std::memory_order_relaxed);
+    if (n > limit) n = limit;
+    return n > 0 ? n : 1;
+}
+
+// Spinning is for processors that nobody else wants.
+bool may_spin() {
+    return n_refusals.load(std::memory_order_relaxed) == 0;
+}
+
+// A flag that one thread sets and another waits for: by spinning at first, then asleep.
+class Flag {
+public:
+    bool is(int value) const {
+        return value_.load(std::memory_order_acquire) == value;
+    }
+
+    void set(int value) {
+        value_.store(value);
+        if (n_sleepers_.load() == 0) return;
+        // A sleeper either has not looked at the value yet, or waits and hears this.
+        {
+            const std::lock_guard<std::mutex> lock(mutex_);
+        }
+        changed_.notify_all();
+    }
+
+    void wait_for(int value, bool may_spin) {
+        if (may_spin && spin_for(value)) return;
+        std::unique_lock<std::mutex> lock(mutex_);
+        n_sleepers_.fetch_add(1);
+        changed_.wait(lock, [&] { return value_.load() == value; });
+        n_sleepers_.fetch_sub(1);
+    }
+
+private:
+    static constexpr int kPausesPerLook = 32;
+
+    bool spin_for(int value) const {
+        const Clock::time_point end = Clock::now() + kSpinTime;
+        do {
+            for (int i = 0; i < kPausesPerLook; ++i) {
+                if (is(value)) return true;
+                spin_pause();
+            }
+        } while (Clock::now() < end);
+        return is(value);
+    }
+
+    std::atomic<int> value_{0};
+    std::atomic<int> n_sleepers_{0};
+    std::mutex mutex_;
+    std::condition_variable changed_;
+};
+
+}  // namespace
+
+// One thread with a mailbox for one task.
+struct Worker {
+    enum State { kIdle, kPosted };
+
+    void work() {
+        for (;;) {
+            state.wait_for(kPosted, has_worked && may_spin());
+            task(context, index);
+            has_worked = true;
+            state.set(kIdle);
+        }
+    }
+
+    void post(void (*new_task)(void*, int), void* new_context, int new_index) {
+        task = new_task;
+        context = new_context;
+        index = new_index;
+        state.set(kPosted);
+    }
+
+    Worker* next = nullptr;  // in the list of the pool or of a lease
+    std::thread::native_handle_type thread{};
+    Affinity affinity;
+    Flag state;
+    bool has_worked = false;
+    void (*task)(void*, int) = nullptr;
+    void* context = nullptr;
+    int index = 0;
+};
 
 class ThreadPool {
 public:
-    // Makes sure that there are up to n workers; returns how many there are, at most n.
-    int grow(int n) {
+    // Counts the caller as computing.
+    void enter() {
+        n_computing_.fetch_add(1, std::memory_order_relaxed);
+    }
+
+    void leave() {
+        n_computing_.fetch_sub(1, std::memory_order_relaxed);
+    }
+
+    // Up to n_wanted idle workers, linked, which then have the caller's affinity and count as computing.
+    Worker* take(int n_wanted, int* n_taken) {
+        const Affinity affinity = Affinity::of_this_thread();
+        const std::lock_guard<std::mutex> lock(mutex_);
+        const int n_free = n_cpus(affinity) - n_computing_.load(std::memory_order_relaxed);
+        const int n = n_wanted < n_free ? n_wanted : n_free;
+        Worker* taken = nullptr;
+        for (*n_taken = 0; *n_taken < n; ++*n_taken) {
+            if (idle_ == nullptr && !create(affinity)) break;
+            Worker* const worker = idle_;
+            idle_ = worker->next;
+            worker->next = taken;
+            taken = worker;
+            if (worker->affinity == affinity) continue;
+            worker->affinity = affinity;
+            affinity.apply_to(worker->thread);
+        }
+        n_computing_.fetch_add(*n_taken, std::memory_order_relaxed);
+        return taken;
+    }
+
+    void give_back(Worker* workers) {
+        const std::lock_guard<std::mutex> lock(mutex_);
+        while (workers != nullptr) {
+            Worker* const next = workers->next;
+            workers->next = idle_;
+            idle_ = workers;
+            workers = next;
+            leave();
+        }
+    }
+
+private:
+    // Makes a new worker the first of the idle ones; false if there is no thread to be had.
+    bool create(const Affinity& affinity) {
         sigset_t all, before;
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &before);
+        auto* worker = new Worker;
+        bool is_created = true;
         try {
-            for (; n_workers_ < n; ++n_workers_) std::thread(&ThreadPool::work, this, n_workers_ + 1).detach();
+            std::thread thread(&Worker::work, worker);
+            worker->thread = thread.native_handle();
+            thread.detach();
+            worker->affinity = affinity;  // inherited
+            idle_ = worker;
         } catch (const std::system_error&) {
-            // no more threads to be had: fewer do
+            delete worker;
+            is_created = false;
+            has_creation_failed.store(true, std::memory_order_relaxed);
         }
         pthread_sigmask(SIG_SETMASK, &before, nullptr);
-        return n < n_workers_ ? n : n_workers_;
-    }
-
-    void run(int n, void (*task)(void*, int), void* context) {
-        {
-            const std::lock_guard<std::mutex> lock(mutex_);
-            task_ = task;
-            context_ = context;
-            n_tasks_ = n;
-            n_unfinished_ = n - 1;
-            ++round_;
-        }
-        start_.notify_all();
-        task(context, 0);
-        std::unique_lock<std::mutex> lock(mutex_);
-        finished_.wait(lock, [this] { return n_unfinished_ == 0; });
-    }
-
-    std::mutex lease;
-
-private:
-    void work(int index) {
-        unsigned long seen = 0;
-        std::unique_lock<std::mutex> lock(mutex_);
-        for (;;) {
-            start_.wait(lock, [&] { return round_ != seen; });
-            seen = round_;
-            if (index >= n_tasks_) continue;
-            lock.unlock();
-            task_(context_, index);
-            lock.lock();
-            if (--n_unfinished_ == 0) finished_.notify_one();
-        }
+        return is_created;
     }
 
     std::mutex mutex_;
-    std::condition_variable start_;
-    std::condition_variable finished_;
-    unsigned long round_ = 0;
-    int n_workers_ = 0;
-    int n_tasks_ = 0;
-    int n_unfinished_ = 0;
-    void (*task_)(void*, int) = nullptr;
-    void* context_ = nullptr;
+    Worker* idle_ = nullptr;
+    std::atomic<int> n_computing_{0};
 };
 
-ThreadPool* current_pool = nullptr;
+namespace {
 
 // Leaked: workers may outlive static destructors, and a forked child inherits a pool without its threads.
-void renew_pool() {
-    current_pool = new ThreadPool;
-}
+ThreadPool* current_pool = new ThreadPool;
 
-ThreadPool& pool() {
-    static const int once = [] {
-        renew_pool();
-        return pthread_atfork(nullptr, nullptr, renew_pool);
-    }();
-    static_cast<void>(once);
-    return *current_pool;
-}
+[[maybe_unused]] const int kAtFork = pthread_atfork(nullptr, nullptr, [] { current_pool = new ThreadPool; });
 
-thread_local ThreadPool* leased_pool = nullptr;
-
-// Leases still to be refused after contention.
-constexpr int kRefusals = 8;
-std::atomic<int> n_refusals{0};
+// The innermost lease of this thread.
+thread_local ThreadLease* current_lease = nullptr;
 
 // Takes one of the refusals that are left.
 bool is_refused() {
@@ -113,33 +259,57 @@ bool is_refused() {
     return left > 0 && n_refusals.compare_exchange_strong(left, left - 1, std::memory_order_relaxed);
 }
 
-}  // namespace
-
-ThreadLease::ThreadLease(int n_wanted) : n_threads_(1) {
-    const int n_cpus = n_wanted > 1 ? n_allowed_cpus() : 1;
-    const int n = n_wanted < n_cpus ? n_wanted : n_cpus;
-    if (n < 2 || leased_pool != nullptr || is_refused() || !pool().lease.try_lock()) return;
-    n_threads_ = pool().grow(n - 1) + 1;
-    if (n_threads_ > 1) {
-        leased_pool = &pool();
-    } else {
-        pool().lease.unlock();
+void note_lateness(Clock::duration own_work, Clock::duration waited) {
+    if (waited < own_work + kLateness) {
+        n_late_runs.store(0, std::memory_order_relaxed);
+    } else if (n_late_runs.fetch_add(1, std::memory_order_relaxed) + 1 >= kLateRuns) {
+        n_late_runs.store(0, std::memory_order_relaxed);
+        ThreadLease::report_contention();
     }
 }
 
+}  // namespace
+
+ThreadLease::ThreadLease(int n_wanted) : pool_(current_pool), outer_(current_lease) {
+    current_lease = this;
+    pool_->enter();
+    if (n_wanted < 2 || outer_ != nullptr || is_refused()) return;  // inside of a lease: its workers are busy
+    workers_ = pool_->take(n_wanted - 1, &n_workers_);
+}
+
 ThreadLease::~ThreadLease() {
-    if (n_threads_ == 1) return;
-    leased_pool->lease.unlock();
-    leased_pool = nullptr;
+    if (workers_ != nullptr) pool_->give_back(workers_);
+    pool_->leave();
+    current_lease = outer_;
+}
+
+void ThreadLease::run(int n, void (*task)(void*, int), void* context) {
+    Worker* const workers = current_lease != nullptr ? current_lease->workers_ : nullptr;
+    const Clock::time_point start = Clock::now();
+    int n_posted = 0;
+    for (Worker* w = workers; w != nullptr && n_posted + 1 < n; w = w->next) w->post(task, context, ++n_posted);
+    if (n > 0) task(context, 0);
+    for (int i = n_posted + 1; i < n; ++i) task(context, i);
+    if (n_posted == 0) return;
+    const Clock::time_point end_of_own = Clock::now();
+    for (Worker* w = workers; n_posted > 0; w = w->next, --n_posted) w->state.wait_for(Worker::kIdle, may_spin());
+    note_lateness(end_of_own - start, Clock::now() - end_of_own);
 }
 
 void ThreadLease::report_contention() {
     n_refusals.store(kRefusals, std::memory_order_relaxed);
 }
 
-void ThreadLease::run(int n, void (*task)(void*, int), void* context) {
-    if (leased_pool != nullptr) return leased_pool->run(n, task, context);
-    for (int i = 0; i < n; ++i) task(context, i);
+void set_cpu_limit(int n) {
+    cpu_limit.store(n, std::memory_order_relaxed);
+}
+
+int n_usable_cpus() {
+    return n_cpus(Affinity::of_this_thread());
+}
+
+bool take_creation_failure() {
+    return has_creation_failed.exchange(false, std::memory_order_relaxed);
 }
 
 }  // namespace fastpg

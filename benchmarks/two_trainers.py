@@ -1,0 +1,107 @@
+"""Two trainers in two Python threads beside one: what the GIL, locks and shared caches cost.
+
+    python -m benchmarks.two_trainers
+
+Prints, for whole updates and whole trainings, ``2 * (time of one alone) / (time of both at once)``: 2 is perfect, 1
+means that they take turns. Both are timed in turns in the same process, best of several, and must compute the same.
+Environments written in Python hold the GIL while they step, so trainings scale as far as their updates dominate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+import fastpg
+from fastpg import kernels
+from fastpg.kernels.layout import ActorCriticLayout, HeadLayout, MLPLayout
+
+N_SAMPLES = 4096
+
+
+def updates(batch_size: int, n_threads: int = 1) -> np.ndarray:
+    """Parameters after a whole update of PPO on ``N_SAMPLES`` samples, about 0.1 s."""
+    layout = ActorCriticLayout(
+        MLPLayout((17, 64, 64, 6), "tanh"), MLPLayout((17, 64, 64, 1), "tanh"), HeadLayout("gaussian", (1,) * 6)
+    )
+    rng = np.random.default_rng(0)
+    params = (0.1 * rng.normal(size=layout.n_params)).astype(np.float32)
+    columns = rng.normal(size=(4, N_SAMPLES)).astype(np.float32)
+    return kernels.ppo_update(
+        params,
+        np.zeros_like(params),
+        np.zeros_like(params),
+        rng.normal(size=(N_SAMPLES, 17)).astype(np.float32),
+        rng.normal(size=(N_SAMPLES, 6)).astype(np.float32),
+        columns[0] - 6,
+        *columns[1:],
+        layout=layout,
+        n_epochs=20,
+        batch_size=batch_size,
+        clip_range=0.2,
+        vf_coef=0.5,
+        ent_coef=0.0,
+        max_grad_norm=0.5,
+        normalize_advantage=True,
+        learning_rate=3e-4,
+        adam_step=0,
+        seed=1,
+        update_index=0,
+        n_threads=n_threads,
+    ).params
+
+
+def training(algorithm: str, **arguments: Any) -> np.ndarray:
+    """Parameters after a short training on CartPole-v1."""
+    model = getattr(fastpg, algorithm)("MlpPolicy", "CartPole-v1", seed=0, **arguments)
+    return model.learn(4096).policy.params
+
+
+CASES: dict[str, Callable[[], np.ndarray]] = {
+    "PPO update, minibatches of 64": partial(updates, 64),
+    "PPO update, minibatches of 2048": partial(updates, 2048),
+    "PPO update, minibatches of 64, n_threads=2 each": partial(updates, 64, n_threads=2),
+    "training, PPO on CartPole-v1, defaults": partial(training, "PPO"),
+    "training, TRPO on CartPole-v1, defaults": partial(training, "TRPO"),
+    "training, PPO on CartPole-v1, 256x256": partial(training, "PPO", policy_kwargs={"net_arch": [256, 256]}),
+}
+
+
+def seconds(work: Callable[[], np.ndarray], n_trainers: int, expected: np.ndarray) -> float:
+    """Wall time of ``n_trainers`` at once."""
+    results: list[np.ndarray] = []
+    threads = [threading.Thread(target=lambda: results.append(work())) for _ in range(n_trainers)]
+    start = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    elapsed = time.perf_counter() - start
+    assert len(results) == n_trainers
+    for result in results:
+        np.testing.assert_array_equal(result, expected)
+    return elapsed
+
+
+def main() -> None:
+    """Measure every case."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    n_rounds = parser.parse_args().rounds
+    print(f"{len(os.sched_getaffinity(0))} processors, kernels: {kernels.which().name}, {kernels.which().isa}")
+    for name, work in CASES.items():
+        expected = work()
+        times = [(seconds(work, 1, expected), seconds(work, 2, expected)) for _ in range(n_rounds)]
+        one, two = (min(column) for column in zip(*times, strict=True))
+        print(f"{name:50s} one {one * 1e3:7.1f} ms   two {two * 1e3:7.1f} ms   scaling {2 * one / two:.2f}")
+
+
+if __name__ == "__main__":
+    main()
