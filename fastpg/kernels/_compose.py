@@ -58,7 +58,7 @@ def composed_ppo_update(
     stats: Array,
 ) -> None:
     """See ``fastpg.kernels.ppo_update.ppo_update``; ``samples`` are its six arrays of B rows."""
-    old_inputs, old_log_std = _old_policy(kernels, loss_arguments["layout"], old_params, samples[0])
+    old_inputs, old_log_std = old_policy(kernels, loss_arguments["layout"], old_params, samples[0])
     for new, old in zip(out, state, strict=True):
         new[:] = old
     params = out[0]
@@ -66,7 +66,7 @@ def composed_ppo_update(
     norm = np.zeros(1)
     n_samples = len(samples[0])
     order = np.empty(n_samples, np.int64)
-    record = _Record()
+    record = UpdateRecord()
     for epoch in range(first_epoch, first_epoch + n_epochs):
         kernels.philox.permutation(seed, STREAM_SHUFFLE, (update_index << 16) | epoch, out=order)
         record.begin_epoch()
@@ -96,7 +96,7 @@ def composed_ppo_update(
     record.write(stats)
 
 
-def _old_policy(
+def old_policy(
     kernels: Kernels, layout: ActorCriticLayout, params: Array | None, observations: Array
 ) -> tuple[Array | None, Array | None]:
     """Head inputs (B, K) and log standard deviations of the policy that a KL penalty is relative to."""
@@ -108,7 +108,7 @@ def _old_policy(
     return head_inputs, log_std
 
 
-class _Record:
+class UpdateRecord:
     """Statistics of an update in progress."""
 
     def __init__(self) -> None:
@@ -117,6 +117,13 @@ class _Record:
         self.gradient_norms: list[float] = []
         self.last_kl = 0.0
         self.stopped = False
+
+    def add_epoch(self, losses: Array, gradient_norms: Array, stopped: bool) -> None:
+        """Statistics (n, 7) of the minibatches of a whole epoch, and the norms of its steps."""
+        self.begin_epoch()
+        self.losses.extend(losses)
+        self.gradient_norms.extend(gradient_norms.tolist())
+        self.stopped = stopped
 
     def begin_epoch(self) -> None:
         self.epoch_starts.append(len(self.losses))

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 import llvmlite.binding
 import numba
 import numpy as np
+from numba.extending import register_jitable
 from numpy.typing import NDArray
 
 from fastpg.kernels.layout import HeadLayout, MLPLayout
@@ -39,14 +40,35 @@ def jit(function: Function) -> Function:
     return cast(Function, compiled)
 
 
+def inner(function: Function) -> Function:
+    """Compile ``function`` into the ``jit`` functions that call it; called from Python it stays plain Python.
+
+    Without the wrappers of a function of its own, and once for all integer arguments, constants included: half the time
+    of ``jit``.
+    """
+    compiled: Function = register_jitable(fastmath=_FAST_MATH, error_model="numpy")(function)
+    return compiled
+
+
+def spliced(function: Function) -> Function:
+    """As ``inner``, copied into its callers before the types are known: optimised once, not once per storey."""
+    compiled = numba.njit(inline="always", fastmath=_FAST_MATH, error_model="numpy", nogil=True)(function)
+    return cast(Function, compiled)
+
+
 def writable(array: Array) -> Array:
     """``array``, or a copy of a read-only one: Numba would compile every kernel again for read-only arrays."""
     return array if array.flags.writeable else array.copy()
 
 
+def flat(array: Array) -> Array:
+    """``array`` in one dimension and writable; a view where it can be."""
+    return writable(array).reshape(-1)
+
+
 def as_float(actions: Array, dtype: np.dtype[Any]) -> Array:
-    """``actions`` in the working dtype, so that discrete and continuous heads share compiled code."""
-    return writable(actions.astype(dtype, copy=False))
+    """``actions`` in one dimension and the working dtype, so that discrete and continuous heads share compiled code."""
+    return flat(actions.astype(dtype, copy=False))
 
 
 @lru_cache(maxsize=64)

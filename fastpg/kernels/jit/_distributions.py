@@ -1,8 +1,9 @@
-"""Action distributions of one sample: the compiled parts that ``heads`` and ``clipped_loss`` share.
+"""Action distributions of one sample: the compiled parts that ``heads`` and the losses share.
 
-``kind`` is a code of ``_compile``; ``columns`` holds the first head input of every action dimension and the end. A row
-is ``inputs`` (K,), ``actions`` (D,) in the working dtype. Every formula stands here once. Numba widens float32 with
-a Python number to float64, which is welcome in these few operations per sample.
+``kind`` is a code of ``_compile``; ``columns`` holds the first head input of every action dimension and the end. Arrays
+are flat: a row is ``z`` (K head inputs from ``z_at`` on) and ``actions`` (D from ``action_at`` on, in the working
+dtype). ``normalize_rows`` has made logits log-probabilities, and ``scales`` are those of ``head_scales``. Every formula
+stands here once. Numba widens float32 with a Python number to float64, so constants have the working dtype.
 """
 
 from __future__ import annotations
@@ -12,234 +13,276 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpg.kernels.jit._compile import BERNOULLI, CATEGORICAL, jit
+from fastpg.kernels.jit._compile import BERNOULLI, CATEGORICAL, inner
 
 Array = NDArray[Any]
 _HALF_LOG_2PI = 0.9189385332046727
 
 
-@jit
-def row_log_prob(kind: int, columns: Array, inputs: Array, log_std: Array, actions: Array) -> Any:
+@inner
+def head_scales(log_std: Array) -> Array:
+    """(2 D,): log_std and exp(-log_std)."""
+    n = log_std.size
+    scales = np.empty(2 * n, log_std.dtype)
+    for d in range(n):
+        scales[d] = log_std[d]
+        scales[n + d] = np.exp(-log_std[d])
+    return scales
+
+
+@inner
+def normalize_rows(kind: int, columns: Array, z: Array, z_at: int, n_rows: int) -> None:
+    """Logits to log-probabilities, in place: subtract the highest one, then the log of the sum of exponentials."""
+    if kind != CATEGORICAL:
+        return
+    n_inputs = columns[columns.size - 1]
+    for row in range(n_rows):
+        for d in range(columns.size - 1):
+            first, end = z_at + row * n_inputs + columns[d], z_at + row * n_inputs + columns[d + 1]
+            highest = z[first]
+            for k in range(first + 1, end):
+                if z[k] > highest:
+                    highest = z[k]
+            total = highest * 0
+            for k in range(first, end):
+                total += np.exp(z[k] - highest)
+            log_sum = np.log(total)
+            for k in range(first, end):
+                z[k] = z[k] - highest - log_sum
+
+
+@inner
+def row_log_prob(kind: int, columns: Array, z: Array, z_at: int, scales: Array, actions: Array, action_at: int) -> Any:
     """Sum over d of log p(a_d)."""
-    total = inputs.dtype.type(0)
-    for d in range(columns.size - 1):
+    total = z.dtype.type(0)
+    half = z.dtype.type(0.5)
+    n = columns.size - 1
+    for d in range(n):
+        action = actions[action_at + d]
         if kind == CATEGORICAL:
-            highest, log_sum = log_normalizer(inputs, columns[d], columns[d + 1])
-            total += inputs[columns[d] + int(actions[d])] - highest - log_sum
+            total += z[z_at + columns[d] + int(action)]
         elif kind == BERNOULLI:
-            total += log_sigmoid(inputs[d] if actions[d] > 0 else -inputs[d])
+            total += log_sigmoid(z[z_at + d] if action > 0 else -z[z_at + d])
         else:
-            z = (actions[d] - inputs[d]) * np.exp(-log_std[d])
-            total -= z * z / 2 + log_std[d] + inputs.dtype.type(_HALF_LOG_2PI)
+            scaled = (action - z[z_at + d]) * scales[n + d]
+            total -= scaled * scaled * half + scales[d] + z.dtype.type(_HALF_LOG_2PI)
     return total
 
 
-@jit
-def row_entropy(kind: int, columns: Array, inputs: Array, log_std: Array) -> Any:
+@inner
+def row_entropy(kind: int, columns: Array, z: Array, z_at: int, scales: Array) -> Any:
     """Sum over d of -E[log p(a_d)]."""
-    total = inputs.dtype.type(0)
+    total = z.dtype.type(0)
     for d in range(columns.size - 1):
         if kind == CATEGORICAL:
-            highest, log_sum = log_normalizer(inputs, columns[d], columns[d + 1])
-            total += categorical_entropy(inputs, columns[d], columns[d + 1], highest, log_sum)
+            for k in range(z_at + columns[d], z_at + columns[d + 1]):
+                total -= np.exp(z[k]) * z[k]
         elif kind == BERNOULLI:
-            total += bernoulli_entropy(inputs[d])
+            total += bernoulli_entropy(z[z_at + d])
         else:
-            total += gaussian_entropy(log_std[d])
+            total += gaussian_entropy(scales[d])
     return total
 
 
-@jit
+@inner
 def add_row_gradient(
     kind: int,
     columns: Array,
-    inputs: Array,
-    log_std: Array,
+    z: Array,
+    z_at: int,
+    scales: Array,
     actions: Array,
+    action_at: int,
     by_log_prob: Any,
     by_entropy: Any,
-    by_inputs: Array,
+    slopes: Array,
+    slope_at: int,
     by_log_std: Array,
 ) -> Any:
     """Derivatives of by_log_prob * log_prob + by_entropy * entropy; returns the entropy, which they need.
 
-    That by the head inputs is written, that by log_std is added.
+    That by the head inputs is written to ``slopes`` from ``slope_at`` on, that by log_std is added.
     """
-    total = inputs.dtype.type(0)
-    for d in range(columns.size - 1):
+    total = z.dtype.type(0)
+    one = z.dtype.type(1)
+    n = columns.size - 1
+    for d in range(n):
+        action = actions[action_at + d]
         if kind == CATEGORICAL:
-            highest, log_sum = log_normalizer(inputs, columns[d], columns[d + 1])
-            entropy = categorical_entropy(inputs, columns[d], columns[d + 1], highest, log_sum)
-            for k in range(columns[d], columns[d + 1]):
-                log_p = inputs[k] - highest - log_sum
-                by_inputs[k] = -np.exp(log_p) * (by_log_prob + by_entropy * (log_p + entropy))
-            by_inputs[columns[d] + int(actions[d])] += by_log_prob
+            shift = slope_at - z_at
+            entropy = z.dtype.type(0)
+            for k in range(z_at + columns[d], z_at + columns[d + 1]):
+                slopes[shift + k] = np.exp(z[k])
+                entropy -= slopes[shift + k] * z[k]
+            for k in range(z_at + columns[d], z_at + columns[d + 1]):
+                slopes[shift + k] *= -(by_log_prob + by_entropy * (z[k] + entropy))
+            slopes[slope_at + columns[d] + int(action)] += by_log_prob
             total += entropy
         elif kind == BERNOULLI:
-            p = sigmoid(inputs[d])
-            by_inputs[d] = by_log_prob * (actions[d] - p) - by_entropy * inputs[d] * p * sigmoid(-inputs[d])
-            total += bernoulli_entropy(inputs[d])
+            logit = z[z_at + d]
+            p = sigmoid(logit)
+            slopes[slope_at + d] = by_log_prob * (action - p) - by_entropy * logit * p * sigmoid(-logit)
+            total += bernoulli_entropy(logit)
         else:
-            z = (actions[d] - inputs[d]) * np.exp(-log_std[d])
-            by_inputs[d] = by_log_prob * z * np.exp(-log_std[d])
-            by_log_std[d] += by_log_prob * (z * z - 1) + by_entropy
-            total += gaussian_entropy(log_std[d])
+            scaled = (action - z[z_at + d]) * scales[n + d]
+            slopes[slope_at + d] = by_log_prob * scaled * scales[n + d]
+            by_log_std[d] += by_log_prob * (scaled * scaled - one) + by_entropy
+            total += gaussian_entropy(scales[d])
     return total
 
 
-@jit
-def row_kl_old_new(kind: int, columns: Array, old: Array, old_log_std: Array, new: Array, new_log_std: Array) -> Any:
+@inner
+def row_kl(
+    kind: int, columns: Array, old: Array, old_at: int, old_scales: Array, new: Array, new_at: int, new_scales: Array
+) -> Any:
     """Sum over d of E_old[log p_old(a_d) - log p_new(a_d)]."""
     total = old.dtype.type(0)
-    for d in range(columns.size - 1):
+    half, one = old.dtype.type(0.5), old.dtype.type(1)
+    n = columns.size - 1
+    for d in range(n):
         if kind == CATEGORICAL:
-            old_highest, old_log_sum = log_normalizer(old, columns[d], columns[d + 1])
-            new_highest, new_log_sum = log_normalizer(new, columns[d], columns[d + 1])
             for k in range(columns[d], columns[d + 1]):
-                log_p = old[k] - old_highest - old_log_sum
-                total += np.exp(log_p) * (log_p - (new[k] - new_highest - new_log_sum))
+                total += np.exp(old[old_at + k]) * (old[old_at + k] - new[new_at + k])
         elif kind == BERNOULLI:
-            total += sigmoid(old[d]) * (log_sigmoid(old[d]) - log_sigmoid(new[d]))
-            total += sigmoid(-old[d]) * (log_sigmoid(-old[d]) - log_sigmoid(-new[d]))
+            before, after = old[old_at + d], new[new_at + d]
+            total += sigmoid(before) * (log_sigmoid(before) - log_sigmoid(after))
+            total += sigmoid(-before) * (log_sigmoid(-before) - log_sigmoid(-after))
         else:
-            ratio = np.exp(old_log_std[d] - new_log_std[d])
-            z = (old[d] - new[d]) * np.exp(-new_log_std[d])
-            total += new_log_std[d] - old_log_std[d] + (ratio * ratio + z * z - 1) / 2
+            ratio = np.exp(old_scales[d] - new_scales[d])
+            scaled = (old[old_at + d] - new[new_at + d]) * new_scales[n + d]
+            total += new_scales[d] - old_scales[d] + (ratio * ratio + scaled * scaled - one) * half
     return total
 
 
-@jit
+@inner
 def add_row_kl_gradient(
     kind: int,
     columns: Array,
     old: Array,
-    old_log_std: Array,
+    old_at: int,
+    old_scales: Array,
     new: Array,
-    new_log_std: Array,
+    new_at: int,
+    new_scales: Array,
     weight: Any,
     is_new_old: bool,
-    by_inputs: Array,
+    slopes: Array,
+    slope_at: int,
     by_log_std: Array,
 ) -> Any:
-    """Add the derivatives of weight * KL(old || new), or KL(new || old), by the new policy; returns that KL."""
+    """Add ``weight`` times the derivatives of the KL divergence by the new policy's inputs and log_std; return it.
+
+    KL(old || new), or KL(new || old) with ``is_new_old``.
+    """
     total = new.dtype.type(0)
-    for d in range(columns.size - 1):
+    half, one = new.dtype.type(0.5), new.dtype.type(1)
+    n = columns.size - 1
+    for d in range(n):
         if kind == CATEGORICAL:
-            total += _add_categorical_kl(old, new, columns[d], columns[d + 1], weight, is_new_old, by_inputs)
+            first, end = columns[d], columns[d + 1]
+            total += _add_categorical_kl(old, old_at, new, new_at, first, end, weight, is_new_old, slopes, slope_at)
         elif kind == BERNOULLI:
-            p, old_p = sigmoid(new[d]), sigmoid(old[d])
-            one, zero = log_sigmoid(new[d]) - log_sigmoid(old[d]), log_sigmoid(-new[d]) - log_sigmoid(-old[d])
+            before, after = old[old_at + d], new[new_at + d]
+            p, old_p = sigmoid(after), sigmoid(before)
+            up, down = log_sigmoid(after) - log_sigmoid(before), log_sigmoid(-after) - log_sigmoid(-before)
             if is_new_old:
-                total += p * one + sigmoid(-new[d]) * zero
-                by_inputs[d] += weight * (p * sigmoid(-new[d]) * (new[d] - old[d]))
+                total += p * up + sigmoid(-after) * down
+                slopes[slope_at + d] += weight * (p * sigmoid(-after) * (after - before))
             else:
-                total -= old_p * one + sigmoid(-old[d]) * zero
-                by_inputs[d] += weight * (p - old_p)
+                total -= old_p * up + sigmoid(-before) * down
+                slopes[slope_at + d] += weight * (p - old_p)
         else:
-            scale = np.exp(-old_log_std[d]) if is_new_old else np.exp(-new_log_std[d])
-            log_ratio = new_log_std[d] - old_log_std[d] if is_new_old else old_log_std[d] - new_log_std[d]
-            z = (new[d] - old[d]) * scale
+            scale = old_scales[n + d] if is_new_old else new_scales[n + d]
+            log_ratio = new_scales[d] - old_scales[d] if is_new_old else old_scales[d] - new_scales[d]
+            scaled = (new[new_at + d] - old[old_at + d]) * scale
             square = np.exp(log_ratio) * np.exp(log_ratio)
-            total += (square + z * z - 1) / 2 - log_ratio
-            by_inputs[d] += weight * z * scale
-            by_log_std[d] += weight * (square - 1 if is_new_old else 1 - (square + z * z))
+            total += (square + scaled * scaled - one) * half - log_ratio
+            slopes[slope_at + d] += weight * scaled * scale
+            by_log_std[d] += weight * (square - one if is_new_old else one - (square + scaled * scaled))
     return total
 
 
-@jit
+@inner
 def _add_categorical_kl(
-    old: Array, new: Array, first: int, end: int, weight: Any, is_new_old: bool, by_inputs: Array
+    old: Array,
+    old_at: int,
+    new: Array,
+    new_at: int,
+    first: int,
+    end: int,
+    weight: Any,
+    is_new_old: bool,
+    slopes: Array,
+    slope_at: int,
 ) -> Any:
     """One action dimension of ``add_row_kl_gradient``."""
-    old_highest, old_log_sum = log_normalizer(old, first, end)
-    new_highest, new_log_sum = log_normalizer(new, first, end)
     kl = new.dtype.type(0)
     for k in range(first, end):
-        old_log_p, new_log_p = old[k] - old_highest - old_log_sum, new[k] - new_highest - new_log_sum
-        if is_new_old:
-            kl += np.exp(new_log_p) * (new_log_p - old_log_p)
-        else:
-            kl += np.exp(old_log_p) * (old_log_p - new_log_p)
+        before, after = old[old_at + k], new[new_at + k]
+        kl += np.exp(after) * (after - before) if is_new_old else np.exp(before) * (before - after)
     for k in range(first, end):
-        old_log_p, new_log_p = old[k] - old_highest - old_log_sum, new[k] - new_highest - new_log_sum
-        p = np.exp(new_log_p)
-        by_inputs[k] += weight * (p * (new_log_p - old_log_p - kl) if is_new_old else p - np.exp(old_log_p))
+        before, after = old[old_at + k], new[new_at + k]
+        p = np.exp(after)
+        slopes[slope_at + k] += weight * (p * (after - before - kl) if is_new_old else p - np.exp(before))
     return kl
 
 
-@jit
-def sample_row(kind: int, columns: Array, inputs: Array, log_std: Array, numbers: Array, out: Array) -> None:
-    """Inversion; ``numbers`` (D,) are uniform, for the Gaussian standard normal."""
+@inner
+def sample_row(
+    kind: int, columns: Array, z: Array, z_at: int, log_std: Array, numbers: Array, out: Array, row_at: int
+) -> None:
+    """Inversion; ``numbers`` (D from ``row_at`` on, as in ``out``) are uniform, for the Gaussian standard normal.
+
+    The logits need not be normalised.
+    """
+    for d in range(columns.size - 1):
+        number = numbers[row_at + d]
+        if kind == CATEGORICAL:
+            out[row_at + d] = _inverse_cdf(z, z_at + columns[d], z_at + columns[d + 1], number)
+        elif kind == BERNOULLI:
+            out[row_at + d] = 1 if number < sigmoid(z[z_at + d]) else 0
+        else:
+            out[row_at + d] = z[z_at + d] + np.exp(log_std[d]) * number
+
+
+@inner
+def mode_row(kind: int, columns: Array, z: Array, z_at: int, out: Array, row_at: int) -> None:
+    """The most probable action. The logits need not be normalised."""
     for d in range(columns.size - 1):
         if kind == CATEGORICAL:
-            out[d] = _inverse_cdf(inputs, columns[d], columns[d + 1], numbers[d])
+            out[row_at + d] = np.argmax(z[z_at + columns[d] : z_at + columns[d + 1]])
         elif kind == BERNOULLI:
-            out[d] = 1 if numbers[d] < sigmoid(inputs[d]) else 0
+            out[row_at + d] = 1 if z[z_at + d] > 0 else 0
         else:
-            out[d] = inputs[d] + np.exp(log_std[d]) * numbers[d]
+            out[row_at + d] = z[z_at + d]
 
 
-@jit
-def mode_row(kind: int, columns: Array, inputs: Array, out: Array) -> None:
-    """The most probable action."""
-    for d in range(columns.size - 1):
-        if kind == CATEGORICAL:
-            out[d] = np.argmax(inputs[columns[d] : columns[d + 1]])
-        elif kind == BERNOULLI:
-            out[d] = 1 if inputs[d] > 0 else 0
-        else:
-            out[d] = inputs[d]
-
-
-@jit
-def log_normalizer(logits: Array, first: int, end: int) -> tuple[Any, Any]:
-    """(highest logit, log sum exp(logit - highest)) of logits[first:end]; kept apart for precision."""
-    highest = logits[first]
-    for k in range(first + 1, end):
-        if logits[k] > highest:
-            highest = logits[k]
-    total = logits.dtype.type(0)
-    for k in range(first, end):
-        total += np.exp(logits[k] - highest)
-    return highest, np.log(total)
-
-
-@jit
-def categorical_entropy(logits: Array, first: int, end: int, highest: Any, log_sum: Any) -> Any:
-    """-sum p log p of logits[first:end], given their ``log_normalizer``."""
-    total = logits.dtype.type(0)
-    for k in range(first, end):
-        log_p = logits[k] - highest - log_sum
-        total -= np.exp(log_p) * log_p
-    return total
-
-
-@jit
+@inner
 def bernoulli_entropy(logit: Any) -> Any:
     """-p log p - (1 - p) log(1 - p)."""
     return -(sigmoid(logit) * log_sigmoid(logit) + sigmoid(-logit) * log_sigmoid(-logit))
 
 
-@jit
+@inner
 def gaussian_entropy(log_std: Any) -> Any:
     """log_std + (1 + log(2 pi)) / 2."""
     return log_std + (0.5 + _HALF_LOG_2PI)
 
 
-@jit
+@inner
 def sigmoid(logit: Any) -> Any:
     """1 / (1 + exp(-l)) without overflow."""
     small = np.exp(-abs(logit))
     return (small if logit < 0 else small * 0 + 1) / (1 + small)
 
 
-@jit
+@inner
 def log_sigmoid(logit: Any) -> Any:
     """Log of the sigmoid without overflow."""
     return min(logit, logit * 0) - np.log1p(np.exp(-abs(logit)))
 
 
-@jit
+@inner
 def _inverse_cdf(logits: Array, first: int, end: int, u: Any) -> int:
     """Smallest k with u sum_j w_j < sum_{j<=k} w_j, w = exp(l - highest); the last one guards against rounding."""
     highest = logits[first]

@@ -1,7 +1,8 @@
 """Multi-layer perceptrons on tiles of rows: the compiled parts that ``mlp`` and ``clipped_loss`` share.
 
 Activations of a tile lie layer after layer in one flat ``work`` array, so that they stay in the cache between forward
-and backward. Loops run with lanes over output features; LLVM vectorises them.
+and backward; ``work_at`` is the place of the first. Derivatives and tangents lie in arrays of the same form. All arrays
+are flat, with places instead of views: a view costs as much as some rows of a product.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpg.kernels.jit._compile import jit
+from fastpg.kernels.jit._block import multiply_add
+from fastpg.kernels.jit._compile import inner
 
 Array = NDArray[Any]
 
@@ -34,134 +36,158 @@ _Q3 = np.float32(0.00026129753082530745)
 _SINGLE_SIZE = 4
 
 
-@jit
-def forward_tile(params: Array, sizes: Array, is_relu: bool, inputs: Array, work: Array) -> Array:
-    """Fill ``work`` (rows * sum(sizes[1:])) with the activations of all layers; return those of the last, a view."""
-    n_layers = sizes.size - 1
-    y = inputs
-    start, at = 0, 0
-    for level in range(n_layers):
+@inner
+def n_units(sizes: Array) -> int:
+    """Activations of all layers of one row."""
+    total = 0
+    for level in range(1, sizes.size):
+        total += sizes[level]
+    return total
+
+
+@inner
+def n_weights(sizes: Array) -> int:
+    """Parameters, biases included."""
+    total = 0
+    for level in range(1, sizes.size):
+        total += (sizes[level - 1] + 1) * sizes[level]
+    return total
+
+
+@inner
+def copy_numbers(source: Array, source_at: int, n: int, out: Array, out_at: int) -> None:
+    """Copy ``n`` numbers, which do not overlap."""
+    for i in range(n):
+        out[out_at + i] = source[source_at + i]
+
+
+@inner
+def forward_tile(
+    params: Array, sizes: Array, is_relu: bool, inputs: Array, inputs_at: int, n_rows: int, work: Array, work_at: int
+) -> int:
+    """Fill n_rows * sum(sizes[1:]) places of ``work`` with the activations of all layers; return the place of the last.
+
+    ``inputs`` holds ``n_rows`` rows from ``inputs_at`` on.
+    """
+    y, y_at = inputs, inputs_at
+    start, at = 0, work_at
+    for level in range(sizes.size - 1):
         n_in, n_out = sizes[level], sizes[level + 1]
         bias_at = start + n_in * n_out
-        z = work[at : at + inputs.shape[0] * n_out].reshape((inputs.shape[0], n_out))
-        _spread(params[bias_at : bias_at + n_out], z)
-        add_product(z, y, params[start:bias_at].reshape((n_in, n_out)))
-        if level < n_layers - 1:
-            _activate(work[at : at + z.size], is_relu)
-        y = z
+        multiply_add(work, at, params, bias_at, 0, y, y_at, n_in, 1, params, start, n_rows, n_out, n_in)
+        if level < sizes.size - 2:
+            _activate(work[at : at + n_rows * n_out], is_relu)
+        y, y_at = work, at
         start = bias_at + n_out
-        at += z.size
-    return y
+        at += n_rows * n_out
+    return y_at
 
 
-@jit
+@inner
 def backward_tile(
-    transposed: Array, sizes: Array, is_relu: bool, inputs: Array, work: Array, dz: Array, gradient: Array
+    transposed: Array,
+    sizes: Array,
+    is_relu: bool,
+    inputs: Array,
+    inputs_at: int,
+    n_rows: int,
+    work: Array,
+    work_at: int,
+    slopes: Array,
+    gradient: Array,
 ) -> None:
-    """Add the gradient of the tile to ``gradient`` (P,); ``dz`` (rows, outputs) is the derivative by the outputs."""
-    n_rows = inputs.shape[0]
-    at = n_rows * sizes[1:].sum()
+    """Add the gradient of the tile to ``gradient`` (P,).
+
+    ``slopes`` holds, at the place of the last layer counted from 0, the derivative by the outputs; the layers before it
+    are filled in.
+    """
+    units = n_units(sizes)
+    zeros = np.zeros(units, gradient.dtype)
+    at = n_rows * units
     end = gradient.size
     for level in range(sizes.size - 2, -1, -1):
         n_in, n_out = sizes[level], sizes[level + 1]
         at -= n_rows * n_out
-        y_at = at - n_rows * n_in
-        y = work[y_at:at].reshape((n_rows, n_in)) if level > 0 else inputs
+        below = at - n_rows * n_in
         bias_at = end - n_out
         start = bias_at - n_in * n_out
-        _add_rows(dz, gradient[bias_at:end])
-        add_product(gradient[start:bias_at].reshape((n_in, n_out)), y.T, dz)
-        if level > 0:
-            below = np.zeros((n_rows, n_in), work.dtype)
-            add_product(below, dz, transposed[start:bias_at].reshape((n_out, n_in)))
-            _apply_derivative(work[y_at:at], is_relu, below.reshape(below.size))
-            dz = below
+        add_rows(slopes[at : at + n_rows * n_out], gradient[bias_at:end])
+        if level == 0:
+            add_outer(gradient, start, inputs, inputs_at, slopes, at, n_in, n_out, n_rows)
+        else:
+            add_outer(gradient, start, work, work_at + below, slopes, at, n_in, n_out, n_rows)
+            multiply_add(slopes, below, zeros, 0, 0, slopes, at, n_out, 1, transposed, start, n_rows, n_in, n_out)
+            apply_derivative(work[work_at + below : work_at + at], is_relu, slopes[below:at])
         end = start
 
 
-@jit
+@inner
 def tangent_tile(
-    params: Array, direction: Array, sizes: Array, is_relu: bool, inputs: Array, work: Array, tangents: Array
-) -> Array:
-    """Derivative of the outputs along ``direction`` (P,), at the activations in ``work``; returns a view (rows, K).
+    params: Array,
+    direction: Array,
+    sizes: Array,
+    is_relu: bool,
+    inputs: Array,
+    inputs_at: int,
+    n_rows: int,
+    work: Array,
+    work_at: int,
+    tangents: Array,
+) -> int:
+    """Derivatives of all layers along ``direction`` (P,) into ``tangents``; returns the place of the last.
 
-    ``tangents`` is scratch of the size of ``work``.
+    ``work`` holds the activations.
     """
-    n_layers = sizes.size - 1
-    y, tangent = inputs, inputs
-    start, at = 0, 0
-    for level in range(n_layers):
-        n_in, n_out = sizes[level], sizes[level + 1]
-        bias_at = start + n_in * n_out
-        end = at + inputs.shape[0] * n_out
-        z = tangents[at:end].reshape((inputs.shape[0], n_out))
-        _spread(direction[bias_at : bias_at + n_out], z)
-        add_product(z, y, direction[start:bias_at].reshape((n_in, n_out)))
-        if level > 0:
-            add_product(z, tangent, params[start:bias_at].reshape((n_in, n_out)))
-        if level < n_layers - 1:
-            _apply_derivative(work[at:end], is_relu, tangents[at:end])
-        y = work[at:end].reshape((inputs.shape[0], n_out))
-        tangent = z
-        start = bias_at + n_out
-        at = end
-    return tangent
-
-
-@jit
-def transpose_weights(params: Array, sizes: Array, transposed: Array) -> None:
-    """Every weight (in, out) of ``params`` as (out, in) at the same place of ``transposed``."""
-    start = 0
+    start, at, before = 0, 0, 0
     for level in range(sizes.size - 1):
         n_in, n_out = sizes[level], sizes[level + 1]
-        for i in range(n_in):
-            for j in range(n_out):
-                transposed[start + j * n_in + i] = params[start + i * n_out + j]
+        bias_at = start + n_in * n_out
+        y, y_at = (inputs, inputs_at) if level == 0 else (work, work_at + before)
+        multiply_add(tangents, at, direction, bias_at, 0, y, y_at, n_in, 1, direction, start, n_rows, n_out, n_in)
+        if level > 0:
+            multiply_add(
+                tangents, at, tangents, at, n_out, tangents, before, n_in, 1, params, start, n_rows, n_out, n_in
+            )
+        end = at + n_rows * n_out
+        if level < sizes.size - 2:
+            apply_derivative(work[work_at + at : work_at + end], is_relu, tangents[at:end])
+        start = bias_at + n_out
+        before, at = at, end
+    return before
+
+
+@inner
+def add_outer(
+    out: Array, out_at: int, y: Array, y_at: int, dz: Array, dz_at: int, n_in: int, n_out: int, n_rows: int
+) -> None:
+    """Add the gradient by a weight: out (n_in, n_out) += y' dz over the rows."""
+    multiply_add(out, out_at, out, out_at, n_out, y, y_at, 1, n_in, dz, dz_at, n_in, n_out, n_rows)
+
+
+@inner
+def transpose_weights(params: Array, sizes: Array, transposed: Array) -> None:
+    """Every weight (in, out) of ``params`` but the first as (out, in) at the same place of ``transposed``."""
+    start = (sizes[0] + 1) * sizes[1]
+    for level in range(1, sizes.size - 1):
+        n_in, n_out = sizes[level], sizes[level + 1]
+        weight = params[start : start + n_in * n_out].reshape((n_in, n_out))
+        turned = transposed[start : start + n_in * n_out].reshape((n_out, n_in))
+        for j in range(n_out):
+            for i in range(n_in):
+                turned[j, i] = weight[i, j]
         start += (n_in + 1) * n_out
 
 
-@jit
-def add_product(out: Array, a: Array, b: Array) -> None:
-    """Add a product: out (m, n) += a (m, k) @ b (k, n), two rows of ``out`` and four of ``b`` at a time.
-
-    Each step of the inner loop does eight multiply-adds for six loads, so the loads do not limit it. The order of
-    the sums depends on the shapes alone.
-    """
-    m, k = a.shape
-    n = b.shape[1]
-    for i in range(0, m - m % 2, 2):
-        for p in range(0, k - k % 4, 4):
-            a00, a01, a02, a03 = a[i, p], a[i, p + 1], a[i, p + 2], a[i, p + 3]
-            a10, a11, a12, a13 = a[i + 1, p], a[i + 1, p + 1], a[i + 1, p + 2], a[i + 1, p + 3]
-            for j in range(n):
-                b0, b1, b2, b3 = b[p, j], b[p + 1, j], b[p + 2, j], b[p + 3, j]
-                out[i, j] += a00 * b0 + a01 * b1 + a02 * b2 + a03 * b3
-                out[i + 1, j] += a10 * b0 + a11 * b1 + a12 * b2 + a13 * b3
-        for p in range(k - k % 4, k):
-            for j in range(n):
-                out[i, j] += a[i, p] * b[p, j]
-                out[i + 1, j] += a[i + 1, p] * b[p, j]
-    for i in range(m - m % 2, m):
-        for p in range(k):
-            for j in range(n):
-                out[i, j] += a[i, p] * b[p, j]
+@inner
+def add_rows(dz: Array, out: Array) -> None:
+    """Add the rows of ``dz``, flat, to ``out``."""
+    rows: Array = dz.reshape((dz.size // out.size, out.size))
+    for i in range(rows.shape[0]):
+        for j in range(rows.shape[1]):
+            out[j] += rows[i, j]
 
 
-@jit
-def _spread(bias: Array, z: Array) -> None:
-    for i in range(z.shape[0]):
-        for j in range(z.shape[1]):
-            z[i, j] = bias[j]
-
-
-@jit
-def _add_rows(dz: Array, out: Array) -> None:
-    for i in range(dz.shape[0]):
-        for j in range(dz.shape[1]):
-            out[j] += dz[i, j]
-
-
-@jit
+@inner
 def _activate(z: Array, is_relu: bool) -> None:
     """In place. A NaN stays a NaN."""
     if is_relu:
@@ -176,7 +202,7 @@ def _activate(z: Array, is_relu: bool) -> None:
             z[i] = np.tanh(z[i])
 
 
-@jit
+@inner
 def _tanh_single(x: Any) -> Any:
     if x > _TANH_LIMIT:
         x = _TANH_LIMIT
@@ -188,8 +214,8 @@ def _tanh_single(x: Any) -> Any:
     return x * p / q
 
 
-@jit
-def _apply_derivative(y: Array, is_relu: bool, dz: Array) -> None:
+@inner
+def apply_derivative(y: Array, is_relu: bool, dz: Array) -> None:
     """Multiply ``dz`` by the derivative of the activation, a function of its value ``y``."""
     zero, one = y.dtype.type(0), y.dtype.type(1)
     if is_relu:

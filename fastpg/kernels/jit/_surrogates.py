@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastpg.kernels.clipped_loss import BARRIER_JOIN
-from fastpg.kernels.jit._compile import jit
+from fastpg.kernels.jit._compile import inner
 
 Array = NDArray[Any]
 
@@ -17,7 +17,7 @@ PLAIN_CLIP, RATIO, BARRIER, PENALTY, TSALLIS, DUAL_CLIP = 0, 1, 2, 3, 4, 5
 SURROGATE_CODES = {"clip": PLAIN_CLIP, "ratio": RATIO, "barrier": BARRIER, "penalty": PENALTY, "tsallis": TSALLIS}
 
 
-@jit
+@inner
 def add_surrogate(code: int, log_ratio: Any, advantage: Any, numbers: Array, stats: Array) -> Any:
     """Derivative of the surrogate by the log-probability; adds to loss, KL estimate and clip fraction.
 
@@ -50,7 +50,7 @@ def add_surrogate(code: int, log_ratio: Any, advantage: Any, numbers: Array, sta
     return slope
 
 
-@jit
+@inner
 def _dual_clip(ratio: Any, advantage: Any, clip_range: Any, dual_clip: Any) -> tuple[Any, Any]:
     """Value and derivative of the clipped ratio with a lower bound for A < 0."""
     unclipped = ratio * advantage
@@ -62,7 +62,7 @@ def _dual_clip(ratio: Any, advantage: Any, clip_range: Any, dual_clip: Any) -> t
     return unclipped, unclipped
 
 
-@jit
+@inner
 def _barrier(slack: Any) -> tuple[Any, Any]:
     """-log(slack) with its derivative, continued by a parabola."""
     if slack > BARRIER_JOIN:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpg.kernels.jit._compile import jit, writable
+from fastpg.kernels.jit._compile import inner, jit, writable
 
 Array = NDArray[Any]
 
@@ -42,7 +42,7 @@ def _solve(matrix: Array, rhs: Array, damping: Any, epsilon: Any, lower: Array, 
     return True
 
 
-@jit
+@inner
 def _dot(a: Array, b: Array, n: int) -> Any:
     """Of the first n elements, in four partial sums."""
     zero = a.dtype.type(0)

@@ -13,15 +13,18 @@ from fastpg.kernels.jit._compile import (
     GAUSSIAN,
     as_float,
     head_arguments,
+    inner,
     jit,
     network_arguments,
     writable,
 )
-from fastpg.kernels.jit._distributions import add_row_gradient, log_normalizer, sigmoid
+from fastpg.kernels.jit._distributions import add_row_gradient, head_scales, normalize_rows, sigmoid
 from fastpg.kernels.jit._network import (
     TILE_ROWS,
     backward_tile,
+    copy_numbers,
     forward_tile,
+    n_units,
     tangent_tile,
     transpose_weights,
 )
@@ -61,7 +64,8 @@ class Fisher(ComposedSolve):
     def __init__(self, params: Array, observations: Array, layout: PolicyLayout, actions: Array | None) -> None:
         n_samples, dtype = len(observations), params.dtype
         self._network, self._log_std = layout.split(params.copy())
-        self._observations = np.array(observations)
+        self._n_samples = n_samples
+        self._observations = np.array(observations).reshape(-1)
         self._arguments = network_arguments(layout.policy)
         self._head = head_arguments(layout.head)
         self._is_empirical = actions is not None
@@ -69,7 +73,7 @@ class Fisher(ComposedSolve):
         self._transposed = np.empty_like(self._network)
         self._moments = np.empty((n_samples, layout.head.n_inputs), dtype)
         self._log_std_scores = np.zeros((n_samples, len(self._log_std)), dtype)
-        taken = np.zeros((n_samples, layout.head.n_actions), dtype) if actions is None else as_float(actions, dtype)
+        taken = np.zeros(n_samples * layout.head.n_actions, dtype) if actions is None else as_float(actions, dtype)
         _evaluate(
             self._network,
             self._log_std,
@@ -106,8 +110,8 @@ class Fisher(ComposedSolve):
             writable(vector),
             out,
         )
-        out /= max(len(self._observations), 1)
-        if not self._is_empirical and len(self._observations):
+        out /= max(self._n_samples, 1)
+        if not self._is_empirical and self._n_samples:
             out[n:] = 2 * vector[n:]
         add_damping(vector, damping, damping_scale, out)
 
@@ -126,8 +130,8 @@ class Fisher(ComposedSolve):
             out[:n],
         )
         out[n:] = (self._log_std_scores**2).sum(axis=0)
-        out /= max(len(self._observations), 1)
-        if not self._is_empirical and len(self._observations):
+        out /= max(self._n_samples, 1)
+        if not self._is_empirical and self._n_samples:
             out[n:] = 2
 
     def write_factors(self, out: Array) -> None:
@@ -163,53 +167,99 @@ def _evaluate(
 ) -> None:
     """Forward; keep the activations and what M needs."""
     transpose_weights(params, sizes, transposed)
-    n_units = sizes[1:].sum()
+    units, n_inputs, n_actions = n_units(sizes), sizes[-1], columns.size - 1
     one, zero = params.dtype.type(1), params.dtype.type(0)
-    for first in range(0, observations.shape[0], TILE_ROWS):
-        tile = observations[first : first + TILE_ROWS]
-        at = first * n_units
-        inputs = forward_tile(params, sizes, is_relu, tile, work[at : at + tile.shape[0] * n_units])
-        for i in range(tile.shape[0]):
-            n = first + i
+    scales = head_scales(log_std)
+    scores = moments.reshape(moments.size)
+    z = np.empty(min(moments.shape[0], TILE_ROWS) * n_inputs, params.dtype)
+    for first in range(0, moments.shape[0], TILE_ROWS):
+        size = min(TILE_ROWS, moments.shape[0] - first)
+        at = forward_tile(params, sizes, is_relu, observations, first * sizes[0], size, work, first * units)
+        copy_numbers(work, at, size * n_inputs, z, 0)
+        normalize_rows(kind, columns, z, 0, size)
+        for i in range(size):
+            n, row = first + i, i * n_inputs
             if is_empirical:
                 add_row_gradient(
-                    kind, columns, inputs[i], log_std, actions[n], one, zero, moments[n], log_std_scores[n]
+                    kind,
+                    columns,
+                    z,
+                    row,
+                    scales,
+                    actions,
+                    n * n_actions,
+                    one,
+                    zero,
+                    scores,
+                    n * n_inputs,
+                    log_std_scores[n],
                 )
             else:
-                _row_moments(kind, columns, inputs[i], log_std, moments[n])
+                _row_moments(kind, columns, z, row, scales, moments[n])
 
 
-@jit
-def _row_moments(kind: int, columns: Array, inputs: Array, log_std: Array, out: Array) -> None:
+@inner
+def _row_moments(kind: int, columns: Array, z: Array, z_at: int, scales: Array, out: Array) -> None:
     """Probability of a categorical choice, p (1 - p) of a Bernoulli, 1 / std^2 of a mean."""
-    for d in range(columns.size - 1):
+    n = columns.size - 1
+    for d in range(n):
         if kind == CATEGORICAL:
-            highest, log_sum = log_normalizer(inputs, columns[d], columns[d + 1])
             for k in range(columns[d], columns[d + 1]):
-                out[k] = np.exp(inputs[k] - highest - log_sum)
+                out[k] = np.exp(z[z_at + k])
         elif kind == GAUSSIAN:
-            out[d] = np.exp(-2 * log_std[d])
+            out[d] = scales[n + d] * scales[n + d]
         else:
-            out[d] = sigmoid(inputs[d]) * sigmoid(-inputs[d])
+            out[d] = sigmoid(z[z_at + d]) * sigmoid(-z[z_at + d])
 
 
-@jit
-def _row_product(kind: int, columns: Array, moments: Array, tangent: Array) -> None:
-    """M times ``tangent``, in place."""
-    for d in range(columns.size - 1):
-        mean = moments[0] * 0
-        if kind == CATEGORICAL:
+@inner
+def _multiply_moments(
+    kind: int, columns: Array, moments: Array, first: int, n_rows: int, tangents: Array, at: int
+) -> None:
+    """M times the tangents of the head inputs, in place."""
+    n_inputs = moments.shape[1]
+    for i in range(n_rows):
+        n, row = first + i, at + i * n_inputs
+        for d in range(columns.size - 1):
+            mean = moments[n, 0] * 0
+            if kind == CATEGORICAL:
+                for k in range(columns[d], columns[d + 1]):
+                    mean += moments[n, k] * tangents[row + k]
             for k in range(columns[d], columns[d + 1]):
-                mean += moments[k] * tangent[k]
-        for k in range(columns[d], columns[d + 1]):
-            tangent[k] = moments[k] * (tangent[k] - mean)
+                tangents[row + k] = moments[n, k] * (tangents[row + k] - mean)
 
 
-@jit
+@inner
+def _multiply_scores(
+    moments: Array,
+    log_std_scores: Array,
+    log_std_vector: Array,
+    first: int,
+    n_rows: int,
+    tangents: Array,
+    at: int,
+    log_std_out: Array,
+) -> None:
+    """The empirical matrix: the score of every sample times its product with the vector, in place."""
+    n_inputs = moments.shape[1]
+    for i in range(n_rows):
+        n, row = first + i, at + i * n_inputs
+        along = tangents.dtype.type(0)
+        for k in range(n_inputs):
+            along += moments[n, k] * tangents[row + k]
+        for d in range(log_std_vector.size):
+            along += log_std_scores[n, d] * log_std_vector[d]
+        for k in range(n_inputs):
+            tangents[row + k] = along * moments[n, k]
+        for d in range(log_std_vector.size):
+            log_std_out[d] += along * log_std_scores[n, d]
+
+
+@inner
 def _row_factor(kind: int, columns: Array, moments: Array, is_empirical: bool, r: int, out: Array) -> None:
     """Factor r of M by the head inputs."""
     if is_empirical:
-        out[:] = moments
+        copy_numbers(moments, 0, moments.size, out, 0)
         return
     for d in range(columns.size - 1):
         for k in range(columns[d], columns[d + 1]):
@@ -238,24 +288,18 @@ def _add_product(
     out: Array,
 ) -> None:
     """Add B F vector to ``out``, but for the constant part of log_std."""
-    n_units = sizes[1:].sum()
-    log_std_at = params.size
-    tangents = np.empty(min(observations.shape[0], TILE_ROWS) * n_units, params.dtype)
-    for first in range(0, observations.shape[0], TILE_ROWS):
-        tile = observations[first : first + TILE_ROWS]
-        kept = work[first * n_units : (first + tile.shape[0]) * n_units]
-        tangent = tangent_tile(params, vector[:log_std_at], sizes, is_relu, tile, kept, tangents)
-        for i in range(tile.shape[0]):
-            n = first + i
-            if is_empirical:
-                along = (moments[n] * tangent[i]).sum() + (log_std_scores[n] * vector[log_std_at:]).sum()
-                for k in range(tangent.shape[1]):
-                    tangent[i, k] = along * moments[n, k]
-                for d in range(log_std_scores.shape[1]):
-                    out[log_std_at + d] += along * log_std_scores[n, d]
-            else:
-                _row_product(kind, columns, moments[n], tangent[i])
-        backward_tile(transposed, sizes, is_relu, tile, kept, tangent, out[:log_std_at])
+    units, n_samples = n_units(sizes), moments.shape[0]
+    end = params.size
+    tangents = np.empty(min(n_samples, TILE_ROWS) * units, params.dtype)
+    for first in range(0, n_samples, TILE_ROWS):
+        size = min(TILE_ROWS, n_samples - first)
+        start, kept = first * sizes[0], first * units
+        at = tangent_tile(params, vector[:end], sizes, is_relu, observations, start, size, work, kept, tangents)
+        if is_empirical:
+            _multiply_scores(moments, log_std_scores, vector[end:], first, size, tangents, at, out[end:])
+        else:
+            _multiply_moments(kind, columns, moments, first, size, tangents, at)
+        backward_tile(transposed, sizes, is_relu, observations, start, size, work, kept, tangents, out[:end])
 
 
 @jit
@@ -272,17 +316,18 @@ def _add_diagonal(
     out: Array,
 ) -> None:
     """Add the squared gradients of all factors to ``out``."""
-    n_units = sizes[1:].sum()
+    n_samples = moments.shape[0]
     n_factors = 1 if is_empirical else moments.shape[1]
     gradient = np.empty_like(transposed)
-    dz = np.empty((1, moments.shape[1]), transposed.dtype)
-    sample = np.empty(n_units, transposed.dtype)
-    for n in range(observations.shape[0]):
-        _copy_sample(sizes, work, observations.shape[0], n, sample)
+    sample = np.empty(n_units(sizes), transposed.dtype)
+    slopes = np.empty_like(sample)
+    outputs_at = sample.size - sizes[-1]
+    for n in range(n_samples):
+        _copy_sample(sizes, work, n_samples, n, sample)
         for r in range(n_factors):
-            _row_factor(kind, columns, moments[n], is_empirical, r, dz[0])
+            _row_factor(kind, columns, moments[n], is_empirical, r, slopes[outputs_at:])
             gradient[:] = 0
-            backward_tile(transposed, sizes, is_relu, observations[n : n + 1], sample, dz, gradient)
+            backward_tile(transposed, sizes, is_relu, observations, n * sizes[0], 1, sample, 0, slopes, gradient)
             for j in range(gradient.size):
                 out[j] += gradient[j] * gradient[j]
 
@@ -302,30 +347,33 @@ def _write_factors(
     out: Array,
 ) -> None:
     """Row n R + r of ``out`` is the gradient of factor r of sample n."""
+    n_samples = moments.shape[0]
     n_factors = 1 if is_empirical else moments.shape[1]
     log_std_at = transposed.size
-    dz = np.empty((1, moments.shape[1]), transposed.dtype)
-    sample = np.empty(sizes[1:].sum(), transposed.dtype)
-    for n in range(observations.shape[0]):
-        _copy_sample(sizes, work, observations.shape[0], n, sample)
+    sample = np.empty(n_units(sizes), transposed.dtype)
+    slopes = np.empty_like(sample)
+    outputs_at = sample.size - sizes[-1]
+    for n in range(n_samples):
+        _copy_sample(sizes, work, n_samples, n, sample)
         for r in range(n_factors):
             row = out[n * n_factors + r]
-            _row_factor(kind, columns, moments[n], is_empirical, r, dz[0])
-            backward_tile(transposed, sizes, is_relu, observations[n : n + 1], sample, dz, row[:log_std_at])
+            _row_factor(kind, columns, moments[n], is_empirical, r, slopes[outputs_at:])
+            gradient = row[:log_std_at]
+            backward_tile(transposed, sizes, is_relu, observations, n * sizes[0], 1, sample, 0, slopes, gradient)
             for d in range(log_std_scores.shape[1]):
                 row[log_std_at + d] = log_std_scores[n, d]
 
 
-@jit
+@inner
 def _copy_sample(sizes: Array, work: Array, n_samples: int, n: int, out: Array) -> None:
     """The activations of sample ``n`` out of those of its tile, which lie layer after layer."""
-    n_units = sizes[1:].sum()
+    units = n_units(sizes)
     first = n - n % TILE_ROWS
     n_rows = min(TILE_ROWS, n_samples - first)
-    at, to = first * n_units, 0
+    at, to = first * units, 0
     for level in range(1, sizes.size):
         size = sizes[level]
         start = at + (n - first) * size
-        out[to : to + size] = work[start : start + size]
+        copy_numbers(work, start, size, out, to)
         at += n_rows * size
         to += size

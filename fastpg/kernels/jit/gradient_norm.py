@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpg.kernels.jit._compile import jit
+from fastpg.kernels.jit._compile import inner, jit
 
 Array = NDArray[Any]
 
@@ -19,11 +19,17 @@ def clip_global_norm(gradient: Array, *, max_norm: float, out: Array, stats: Arr
     """Four partial sums in float64, then the scaling."""
     if out is not gradient:
         out[:] = gradient
-    _clip(out, max_norm, stats)
+    stats[0] = _clip_norm(out, max_norm)
 
 
 @jit
-def _clip(gradient: Array, max_norm: float, stats: Array) -> None:
+def _clip_norm(gradient: Array, max_norm: float) -> float:
+    return clip_norm(gradient, max_norm)
+
+
+@inner
+def clip_norm(gradient: Array, max_norm: float) -> float:
+    """Clip in place; the norm before it is returned."""
     norm = np.sqrt(_sum_of_squares(gradient))
     coefficient = max_norm / (norm + NORM_EPSILON)
     if coefficient > 1.0:  # a NaN stays
@@ -31,10 +37,10 @@ def _clip(gradient: Array, max_norm: float, stats: Array) -> None:
     factor = gradient.dtype.type(coefficient)
     for i in range(gradient.size):
         gradient[i] *= factor
-    stats[0] = norm
+    return float(norm)
 
 
-@jit
+@inner
 def _sum_of_squares(gradient: Array) -> float:
     s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
     n = gradient.size

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpg.kernels.jit._compile import head_arguments, jit, network_arguments, writable
-from fastpg.kernels.jit._distributions import add_row_kl_gradient
-from fastpg.kernels.jit._network import TILE_ROWS, backward_tile, forward_tile, transpose_weights
+from fastpg.kernels.jit._compile import flat, head_arguments, jit, network_arguments, writable
+from fastpg.kernels.jit._distributions import add_row_kl_gradient, head_scales, normalize_rows
+from fastpg.kernels.jit._network import TILE_ROWS, backward_tile, forward_tile, n_units, transpose_weights
 from fastpg.kernels.layout import PolicyLayout
 
 Array = NDArray[Any]
@@ -36,8 +36,8 @@ def kl_gradient(
         log_std,
         *network_arguments(layout.policy),
         *head_arguments(layout.head),
-        writable(observations),
-        writable(old_head_inputs),
+        flat(observations),
+        flat(old_head_inputs),
         writable(old_log_std),
         writable(weights),
         direction == "new_old",
@@ -62,27 +62,35 @@ def _add_kl_gradient(
     gradient: Array,
     log_std_gradient: Array,
 ) -> None:
-    n_samples = observations.shape[0]
-    work = np.empty(min(n_samples, TILE_ROWS) * sizes[1:].sum(), params.dtype)
-    by_inputs = np.empty((min(n_samples, TILE_ROWS), sizes[-1]), params.dtype)
+    n_samples, n_inputs = weights.size, sizes[-1]
+    work = np.empty(min(n_samples, TILE_ROWS) * n_units(sizes), params.dtype)
+    slopes = np.empty_like(work)
     transposed = np.empty_like(params)
     transpose_weights(params, sizes, transposed)
+    scales, old_scales = head_scales(log_std), head_scales(old_log_std)
     for first in range(0, n_samples, TILE_ROWS):
-        tile = observations[first : first + TILE_ROWS]
-        inputs = forward_tile(params, sizes, is_relu, tile, work)
-        by_inputs[:] = 0
-        for i in range(tile.shape[0]):
-            n = first + i
+        size = min(TILE_ROWS, n_samples - first)
+        start = first * sizes[0]
+        old = old_inputs[first * n_inputs : (first + size) * n_inputs].copy()
+        at = forward_tile(params, sizes, is_relu, observations, start, size, work, 0)
+        normalize_rows(kind, columns, old, 0, size)
+        normalize_rows(kind, columns, work, at, size)
+        slopes[at : at + size * n_inputs] = 0
+        for i in range(size):
+            row = at + i * n_inputs
             add_row_kl_gradient(
                 kind,
                 columns,
-                old_inputs[n],
-                old_log_std,
-                inputs[i],
-                log_std,
-                weights[n],
+                old,
+                i * n_inputs,
+                old_scales,
+                work,
+                row,
+                scales,
+                weights[first + i],
                 is_new_old,
-                by_inputs[i],
+                slopes,
+                row,
                 log_std_gradient,
             )
-        backward_tile(transposed, sizes, is_relu, tile, work, by_inputs[: tile.shape[0]], gradient)
+        backward_tile(transposed, sizes, is_relu, observations, start, size, work, 0, slopes, gradient)

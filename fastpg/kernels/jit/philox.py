@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpg.kernels.jit._compile import jit
+from fastpg.kernels.jit._compile import inner, jit
 
 Array = NDArray[Any]
 
@@ -110,7 +110,7 @@ def _shuffle(words: Array, out: Array) -> None:
         out[j] = kept
 
 
-@jit
+@inner
 def _philox(c0: Any, c1: Any, words: Array) -> tuple[Any, Any, Any, Any]:
     """Ten rounds over the counter (c0, c1, words[2], words[3]) with the key (words[0], words[1])."""
     k0, k1, c2, c3 = words[0], words[1], words[2], words[3]
@@ -126,7 +126,7 @@ def _philox(c0: Any, c1: Any, words: Array) -> tuple[Any, Any, Any, Any]:
     return c0, c1, c2, c3
 
 
-@jit
+@inner
 def _erfinv(x: Any) -> Any:
     """Inverse error function of a float32 in (-1, 1)."""
     one = np.float32(1.0)
@@ -136,7 +136,7 @@ def _erfinv(x: Any) -> Any:
     return _horner(_TAIL, np.sqrt(w) - np.float32(3.0)) * x
 
 
-@jit
+@inner
 def _horner(coefficients: Array, w: Any) -> Any:
     result = coefficients[0]
     for coefficient in coefficients[1:]:

@@ -7,10 +7,24 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpg.kernels.jit._compile import as_float, head_arguments, jit, network_arguments, writable
+from fastpg.kernels.jit._compile import as_float, flat, head_arguments, inner, jit, network_arguments, writable
 from fastpg.kernels.jit._curvature import add_row_curvature, backward_tangent_tile, row_log_prob_change
-from fastpg.kernels.jit._distributions import add_row_gradient, row_entropy, row_kl_old_new, row_log_prob
-from fastpg.kernels.jit._network import TILE_ROWS, backward_tile, forward_tile, tangent_tile, transpose_weights
+from fastpg.kernels.jit._distributions import (
+    add_row_gradient,
+    head_scales,
+    normalize_rows,
+    row_entropy,
+    row_kl,
+    row_log_prob,
+)
+from fastpg.kernels.jit._network import (
+    TILE_ROWS,
+    backward_tile,
+    forward_tile,
+    n_units,
+    tangent_tile,
+    transpose_weights,
+)
 from fastpg.kernels.layout import PolicyLayout
 
 Array = NDArray[Any]
@@ -38,7 +52,7 @@ def surrogate_gradient(
         *layout.split(writable(params)),
         *network_arguments(layout.policy),
         *head_arguments(layout.head),
-        writable(observations),
+        flat(observations),
         as_float(actions, params.dtype),
         writable(old_log_probs),
         writable(advantages),
@@ -72,11 +86,11 @@ def surrogate_evaluate(
         *layout.split(writable(params)),
         *network_arguments(layout.policy),
         *head_arguments(layout.head),
-        writable(observations),
+        flat(observations),
         as_float(actions, params.dtype),
         writable(old_log_probs),
         writable(advantages),
-        writable(old_head_inputs),
+        flat(old_head_inputs),
         writable(old_log_std),
         stats,
         largest,
@@ -107,7 +121,7 @@ def surrogate_hessian_vector_product(
         *layout.split(writable(vector)),
         *network_arguments(layout.policy),
         *head_arguments(layout.head),
-        writable(observations),
+        flat(observations),
         as_float(actions, params.dtype),
         writable(old_log_probs),
         writable(advantages),
@@ -141,32 +155,38 @@ def _add_gradient(
     stats: Array,
 ) -> None:
     """Gradient of L; sums of ratio A and of the entropy go to ``stats``."""
-    n_samples = observations.shape[0]
+    n_samples, n_inputs, n_actions = advantages.size, sizes[-1], columns.size - 1
     share = params.dtype.type(1) / params.dtype.type(n_samples)
-    work = np.empty(min(n_samples, TILE_ROWS) * sizes[1:].sum(), params.dtype)
-    by_inputs = np.empty((min(n_samples, TILE_ROWS), sizes[-1]), params.dtype)
+    work = np.empty(min(n_samples, TILE_ROWS) * n_units(sizes), params.dtype)
+    slopes = np.empty_like(work)
     transposed = np.empty_like(params)
     transpose_weights(params, sizes, transposed)
+    scales = head_scales(log_std)
     for first in range(0, n_samples, TILE_ROWS):
-        tile = observations[first : first + TILE_ROWS]
-        inputs = forward_tile(params, sizes, is_relu, tile, work)
-        for i in range(tile.shape[0]):
-            n = first + i
-            log_ratio = row_log_prob(kind, columns, inputs[i], log_std, actions[n]) - old_log_probs[n]
+        size = min(TILE_ROWS, n_samples - first)
+        start = first * sizes[0]
+        at = forward_tile(params, sizes, is_relu, observations, start, size, work, 0)
+        normalize_rows(kind, columns, work, at, size)
+        for i in range(size):
+            n, z_at = first + i, at + i * n_inputs
+            log_ratio = row_log_prob(kind, columns, work, z_at, scales, actions, n * n_actions) - old_log_probs[n]
             term = np.exp(log_ratio) * advantages[n]
             stats[0] += term
             stats[1] += add_row_gradient(
                 kind,
                 columns,
-                inputs[i],
-                log_std,
-                actions[n],
+                work,
+                z_at,
+                scales,
+                actions,
+                n * n_actions,
                 term * share,
                 ent_coef * share,
-                by_inputs[i],
+                slopes,
+                z_at,
                 log_std_gradient,
             )
-        backward_tile(transposed, sizes, is_relu, tile, work, by_inputs[: tile.shape[0]], gradient)
+        backward_tile(transposed, sizes, is_relu, observations, start, size, work, 0, slopes, gradient)
 
 
 @jit
@@ -188,43 +208,58 @@ def _add_curvature(
     log_std_product: Array,
 ) -> None:
     """The Hessian of L times (direction, log_std_dot)."""
-    n_samples = observations.shape[0]
+    n_samples, n_inputs, n_actions = advantages.size, sizes[-1], columns.size - 1
     share = params.dtype.type(1) / params.dtype.type(n_samples)
-    n_rows = min(n_samples, TILE_ROWS)
-    work = np.empty(n_rows * sizes[1:].sum(), params.dtype)
-    work_dot = np.empty_like(work)
-    dz = np.empty((n_rows, sizes[-1]), params.dtype)
-    dz_dot = np.empty_like(dz)
+    work = np.empty(min(n_samples, TILE_ROWS) * n_units(sizes), params.dtype)
+    work_dot, slopes, slopes_dot = np.empty_like(work), np.empty_like(work), np.empty_like(work)
     ignored = np.zeros_like(log_std)
     weights = np.empty(3, params.dtype)
     weights[2] = ent_coef * share
     transposed, transposed_direction = np.empty_like(params), np.empty_like(params)
     transpose_weights(params, sizes, transposed)
     transpose_weights(direction, sizes, transposed_direction)
+    scales = head_scales(log_std)
     for first in range(0, n_samples, TILE_ROWS):
-        tile = observations[first : first + TILE_ROWS]
-        z = forward_tile(params, sizes, is_relu, tile, work)
-        z_dot = tangent_tile(params, direction, sizes, is_relu, tile, work, work_dot)
-        for i in range(tile.shape[0]):
-            n = first + i
-            log_ratio = row_log_prob(kind, columns, z[i], log_std, actions[n]) - old_log_probs[n]
-            change = row_log_prob_change(kind, columns, z[i], log_std, actions[n], z_dot[i], log_std_dot)
+        size = min(TILE_ROWS, n_samples - first)
+        start = first * sizes[0]
+        at = forward_tile(params, sizes, is_relu, observations, start, size, work, 0)
+        tangent_tile(params, direction, sizes, is_relu, observations, start, size, work, 0, work_dot)
+        normalize_rows(kind, columns, work, at, size)
+        for i in range(size):
+            n, z_at, a_at = first + i, at + i * n_inputs, (first + i) * n_actions
+            log_ratio = row_log_prob(kind, columns, work, z_at, scales, actions, a_at) - old_log_probs[n]
+            change = row_log_prob_change(kind, columns, work, work_dot, z_at, scales, log_std_dot, actions, a_at)
             weights[0] = np.exp(log_ratio) * advantages[n] * share
             weights[1] = weights[0] * change
-            add_row_gradient(kind, columns, z[i], log_std, actions[n], weights[0], weights[2], dz[i], ignored)
+            add_row_gradient(
+                kind, columns, work, z_at, scales, actions, a_at, weights[0], weights[2], slopes, z_at, ignored
+            )
             add_row_curvature(
-                kind, columns, z[i], log_std, actions[n], weights, z_dot[i], log_std_dot, dz_dot[i], log_std_product
+                kind,
+                columns,
+                work,
+                work_dot,
+                z_at,
+                scales,
+                log_std_dot,
+                actions,
+                a_at,
+                weights,
+                slopes_dot,
+                log_std_product,
             )
         backward_tangent_tile(
             transposed,
             transposed_direction,
             sizes,
             is_relu,
-            tile,
+            observations,
+            start,
+            size,
             work,
             work_dot,
-            dz[: tile.shape[0]],
-            dz_dot[: tile.shape[0]],
+            slopes,
+            slopes_dot,
             product,
         )
 
@@ -247,20 +282,23 @@ def _evaluate(
     largest: Array,
 ) -> None:
     """Sums to ``stats``, maxima to ``largest``: KL(old || new), KL(new || old), ratio."""
-    n_samples = observations.shape[0]
-    work = np.empty(min(n_samples, TILE_ROWS) * sizes[1:].sum(), params.dtype)
+    n_samples, n_inputs, n_actions = advantages.size, sizes[-1], columns.size - 1
+    work = np.empty(min(n_samples, TILE_ROWS) * n_units(sizes), params.dtype)
+    scales, old_scales = head_scales(log_std), head_scales(old_log_std)
     for first in range(0, n_samples, TILE_ROWS):
-        tile = observations[first : first + TILE_ROWS]
-        inputs = forward_tile(params, sizes, is_relu, tile, work)
-        for i in range(tile.shape[0]):
-            n = first + i
-            log_ratio = row_log_prob(kind, columns, inputs[i], log_std, actions[n]) - old_log_probs[n]
+        size = min(TILE_ROWS, n_samples - first)
+        old = old_head_inputs[first * n_inputs : (first + size) * n_inputs].copy()
+        at = forward_tile(params, sizes, is_relu, observations, first * sizes[0], size, work, 0)
+        normalize_rows(kind, columns, work, at, size)
+        normalize_rows(kind, columns, old, 0, size)
+        for i in range(size):
+            n, z_at = first + i, at + i * n_inputs
+            log_ratio = row_log_prob(kind, columns, work, z_at, scales, actions, n * n_actions) - old_log_probs[n]
             ratio = np.exp(log_ratio)
             stats[0] += ratio * advantages[n]
-            stats[1] += row_entropy(kind, columns, inputs[i], log_std)
-            old = old_head_inputs[n]
-            old_new = row_kl_old_new(kind, columns, old, old_log_std, inputs[i], log_std)
-            new_old = row_kl_old_new(kind, columns, inputs[i], log_std, old, old_log_std)
+            stats[1] += row_entropy(kind, columns, work, z_at, scales)
+            old_new = row_kl(kind, columns, old, i * n_inputs, old_scales, work, z_at, scales)
+            new_old = row_kl(kind, columns, work, z_at, scales, old, i * n_inputs, old_scales)
             stats[2] += old_new
             stats[4] += new_old
             stats[6] += (ratio - 1) - log_ratio
@@ -269,7 +307,7 @@ def _evaluate(
             largest[2] = _larger(ratio, largest[2])
 
 
-@jit
+@inner
 def _larger(value: Any, largest: float) -> float:
     """Their maximum; NaN if one is."""
     return largest if value <= largest or np.isnan(largest) else float(value)

@@ -1,19 +1,22 @@
-"""A whole update of the critic, composed of the Numba kernels."""
+"""A whole update of the critic: one compiled call per epoch."""
 
 from __future__ import annotations
 
 import math
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpg.kernels._compose_value import composed_value_update
-from fastpg.kernels.jit._compile import jit, network_arguments, writable
-from fastpg.kernels.jit._network import TILE_ROWS, backward_tile, forward_tile, transpose_weights
-from fastpg.kernels.jit.actor import KERNELS
+from fastpg.kernels._compose import minibatch_bounds
+from fastpg.kernels.jit._compile import flat, jit, network_arguments, spliced, writable
+from fastpg.kernels.jit._network import TILE_ROWS, backward_tile, forward_tile, n_units, transpose_weights
+from fastpg.kernels.jit.adam import adam_numbers, run_adam
+from fastpg.kernels.jit.clipped_loss import gather
+from fastpg.kernels.jit.gradient_norm import clip_norm
+from fastpg.kernels.jit.philox import permutation
 from fastpg.kernels.layout import MLPLayout
+from fastpg.kernels.philox import STREAM_SHUFFLE
 
 Array = NDArray[Any]
 
@@ -42,42 +45,62 @@ def value_update(
     stats: Array,
     n_threads: int,
 ) -> None:
-    """Epochs of shuffled minibatches."""
-    composed_value_update(
-        KERNELS,
-        partial(_loss_gradient, layout, clip_range_vf),
-        (params, first_moment, second_moment),
-        (observations, returns, old_values),
-        adam_arguments={"learning_rate": learning_rate, "beta1": beta1, "beta2": beta2, "epsilon": epsilon},
-        n_epochs=n_epochs,
-        batch_size=batch_size,
-        max_grad_norm=max_grad_norm,
-        adam_step=adam_step,
-        seed=seed,
-        update_index=update_index,
-        out=out,
-        stats=stats,
-    )
-
-
-def _loss_gradient(
-    layout: MLPLayout,
-    clip_range_vf: float | None,
-    params: Array,
-    observations: Array,
-    returns: Array,
-    old_values: Array,
-    gradient: Array,
-) -> float:
-    """Gradient of the mean of max(error^2, clipped error^2) into ``gradient``; the mean is returned."""
-    gradient[:] = 0
+    """Between epochs the interpreter may be interrupted."""
+    for new, old in zip(out, (params, first_moment, second_moment), strict=True):
+        new[:] = old
     limit = params.dtype.type(math.inf if clip_range_vf is None else clip_range_vf)
-    around = returns if clip_range_vf is None else old_values
-    samples = writable(observations), writable(returns), writable(around)
-    return float(_add_gradient(params, *network_arguments(layout), *samples, limit, gradient)) / len(returns)
+    samples = flat(observations), writable(returns), writable(returns if clip_range_vf is None else old_values)
+    bounds = np.array(minibatch_bounds(len(returns), batch_size), np.int64)
+    order = np.empty(len(returns), np.int64)
+    losses, norms = np.empty((n_epochs, len(bounds))), np.empty((n_epochs, len(bounds)))
+    for epoch in range(n_epochs):
+        permutation(seed, STREAM_SHUFFLE, (update_index << 16) | epoch, out=order)
+        steps = adam_step + epoch * len(bounds)
+        _run_epoch(
+            *network_arguments(layout),
+            *samples,
+            limit,
+            order,
+            bounds,
+            max_grad_norm,
+            adam_numbers(steps, len(bounds), learning_rate, beta1, beta2, epsilon, params.dtype),
+            *out,
+            losses[epoch],
+            norms[epoch],
+        )
+    stats[:] = losses.mean(), norms.mean(), losses.size
 
 
 @jit
+def _run_epoch(
+    sizes: Array,
+    is_relu: bool,
+    observations: Array,
+    returns: Array,
+    old_values: Array,
+    limit: Any,
+    order: Array,
+    bounds: Array,
+    max_grad_norm: float,
+    numbers: Array,
+    params: Array,
+    first_moment: Array,
+    second_moment: Array,
+    losses: Array,
+    norms: Array,
+) -> None:
+    """A step for every minibatch: rows order[first:end] for (first, end) in ``bounds``."""
+    gradient = np.empty_like(params)
+    for j in range(bounds.shape[0]):
+        rows = order[bounds[j, 0] : bounds[j, 1]]
+        gradient[:] = 0
+        total = _add_gradient(params, sizes, is_relu, observations, returns, old_values, limit, rows, gradient)
+        losses[j] = total / rows.size
+        norms[j] = clip_norm(gradient, max_grad_norm)
+        run_adam(gradient, numbers[j], params, first_moment, second_moment)
+
+
+@spliced
 def _add_gradient(
     params: Array,
     sizes: Array,
@@ -86,29 +109,32 @@ def _add_gradient(
     returns: Array,
     old_values: Array,
     limit: Any,
+    rows: Array,
     gradient: Array,
 ) -> float:
-    """The sum of squares is returned."""
+    """Gradient of the mean of max(error^2, clipped error^2); the sum is returned."""
     total = 0.0
-    n_samples = observations.shape[0]
-    scale = params.dtype.type(2) / params.dtype.type(n_samples)
-    work = np.empty(min(n_samples, TILE_ROWS) * sizes[1:].sum(), params.dtype)
-    by_value = np.empty((min(n_samples, TILE_ROWS), 1), params.dtype)
+    scale = params.dtype.type(2) / params.dtype.type(rows.size)
+    most = min(rows.size, TILE_ROWS)
+    tile = np.empty(most * sizes[0], params.dtype)
+    work = np.empty(most * n_units(sizes), params.dtype)
+    slopes = np.empty_like(work)
     transposed = np.empty_like(params)
     transpose_weights(params, sizes, transposed)
-    for first in range(0, n_samples, TILE_ROWS):
-        tile = observations[first : first + TILE_ROWS]
-        values = forward_tile(params, sizes, is_relu, tile, work)
-        for i in range(tile.shape[0]):
-            n = first + i
-            change = values[i, 0] - old_values[n]
-            error = values[i, 0] - returns[n]
+    for first in range(0, rows.size, TILE_ROWS):
+        size = min(TILE_ROWS, rows.size - first)
+        gather(observations, sizes[0], rows[first : first + size], tile)
+        at = forward_tile(params, sizes, is_relu, tile, 0, size, work, 0)
+        for i in range(size):
+            n = rows[first + i]
+            change = work[at + i] - old_values[n]
+            error = work[at + i] - returns[n]
             clipped = old_values[n] + (limit if change > 0 else -limit) - returns[n]
             if abs(change) <= limit or clipped * clipped <= error * error:
                 total += error * error
-                by_value[i, 0] = scale * error
+                slopes[at + i] = scale * error
             else:  # a NaN comes here, and stays
                 total += clipped * clipped if not np.isnan(change) else change
-                by_value[i, 0] = clipped * 0
-        backward_tile(transposed, sizes, is_relu, tile, work, by_value[: tile.shape[0]], gradient)
+                slopes[at + i] = clipped * 0
+        backward_tile(transposed, sizes, is_relu, tile, 0, size, work, 0, slopes, gradient)
     return total
