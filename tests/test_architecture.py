@@ -54,7 +54,7 @@ ALLOWED_EXTERNAL: dict[str, tuple[str, ...]] = {
     "numba": ("kernels/jit/",),
     "gymnasium": ("rollout/", "envs/", "training/", "sb3/", "distributed/", "cli/", "plotting/"),
     "safetensors": ("training/checkpoint.py",),
-    "rich": ("training/", "cli/"),
+    "rich": ("training/", "cli/", "sb3/"),
     "click": ("cli/",),
     "tensorboardX": ("training/logging.py",),
     "matplotlib": ("plotting/", "experiments/"),

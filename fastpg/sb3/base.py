@@ -20,6 +20,7 @@ from fastpg.sb3 import config as arguments
 from fastpg.sb3 import files, parameters
 from fastpg.sb3.callbacks import as_callback
 from fastpg.sb3.collector import DropInCollector, VecEnvAdapter
+from fastpg.sb3.common.logger import Logger, TensorBoardOutputFormat
 from fastpg.sb3.common.utils import set_random_seed
 from fastpg.sb3.common.vec_env import unwrap_vec_normalize
 from fastpg.sb3.environments import as_vec_env
@@ -78,6 +79,7 @@ class DropInModel(OnPolicyModel):
 
     def _build(self, config: OnPolicyConfig, observation_space: Space[Any], action_space: Space[Any]) -> None:
         super()._build(config, observation_space, action_space)
+        self._run_logger = Logger()
         agent = self._agent
         policy = ActorCriticPolicy(
             agent.policy.layout,
@@ -108,6 +110,15 @@ class DropInModel(OnPolicyModel):
         return super().learn(
             total_timesteps, hooks, log_interval, tb_log_name, reset_num_timesteps, progress_bar=progress_bar
         )
+
+    def _start_logger(self, run_name: str | None, *, is_new: bool) -> Logger:
+        """What ``verbose`` and ``tensorboard_log`` ask for, with stable-baselines3's methods."""
+        if self._logger is not None:
+            return Logger()
+        plain = super()._start_logger(run_name, is_new=is_new)
+        directory = self._tensorboard_directory
+        sinks = [TensorBoardOutputFormat.of(sink) for sink in plain.sinks]
+        return Logger(None if directory is None else str(directory), sinks)
 
     def _start(self, goal: int, collector: Any, *, is_new: bool) -> None:
         """Begin episodes at once where new ones are due, so that ``_last_obs`` is there from the first callback on."""
