@@ -1,8 +1,9 @@
-"""Print the comparison table of the README: everybody in one run, one thread, one core.
+"""Compare everybody in one run, one thread, one core, and print the tables of the documentation.
 
-    python -m benchmarks.compare                   # everything, about three minutes with the peers installed
-    python -m benchmarks.compare ppo_update act    # workloads whose name begins with one of these
+    python -m benchmarks.compare                   # everything, about ten minutes with all peers installed
+    python -m benchmarks.compare updates acting    # groups, or workloads whose name begins so
     python -m benchmarks.compare kernel            # every kernel alone, C++ beside Numba
+    python -m benchmarks.compare --json FILE       # also store the figures; the groups of an earlier run are kept
 
 Each figure is the median over repeated calls, after one call that is checked against fastpg's float64 reference and not
 timed. The contenders of a workload take turns, so that they see the same machine.
@@ -10,19 +11,24 @@ timed. The contenders of a workload take turns, so that they see the same machin
 
 from __future__ import annotations
 
-import platform
+import argparse
+import json
 import sys
+from pathlib import Path
+from typing import Any
 
-from benchmarks import harness
+from fastpg.bench.peers import use_one_thread
 
-harness.use_one_thread()
+use_one_thread()
 
-from benchmarks import machine, workloads  # noqa: E402
+from benchmarks import harness, machine, workloads  # noqa: E402
+
+Results = dict[str, dict[str, Any]]
 
 
-def measure(workload: harness.Workload) -> dict[str, float]:
-    """Contender -> seconds per unit of work; those who cannot run here are left out."""
-    runs = {}
+def measure(workload: harness.Workload) -> dict[str, Any]:
+    """What one row of a table is made from; those who cannot run here are left out."""
+    runs: dict[str, harness.Run] = {}
     for contender in workload.contenders:
         reason = contender.missing()
         if reason is None:
@@ -31,65 +37,93 @@ def measure(workload: harness.Workload) -> dict[str, float]:
         else:
             print(f"{workload.name}: without {contender.name}: {reason}", file=sys.stderr)
     times = harness.seconds_per_call(runs, rounds=workload.rounds)
-    return {name: seconds / workload.n_units for name, seconds in times.items()}
+    return {
+        "group": workload.group,
+        "title": workload.title,
+        "unit": workload.unit,
+        "is_rate": workload.is_rate,
+        "flops": workload.flops / workload.n_units,
+        "seconds": {name: seconds / workload.n_units for name, seconds in times.items()},
+    }
 
 
-def table(measured: list[tuple[harness.Workload, dict[str, float]]]) -> str:
+def table(rows: list[dict[str, Any]]) -> str:
     """A Markdown table: a row per workload, a column per contender, ratios to the first column in brackets."""
-    names = list(dict.fromkeys(name for _, results in measured for name in results))
+    names = list(dict.fromkeys(name for row in rows for name in row["seconds"]))
     lines = ["| | " + " | ".join(names) + " |", "|---" * (len(names) + 1) + "|"]
-    for workload, results in measured:
-        first = next(iter(results.values()))
-        cells = [_cell(workload, results.get(name), first) for name in names]
-        lines.append(f"| {workload.title} | " + " | ".join(cells) + " |")
+    for row in rows:
+        first = next(iter(row["seconds"].values()))
+        cells = [_cell(row, row["seconds"].get(name), first) for name in names]
+        lines.append(f"| {row['title']} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _cell(workload: harness.Workload, seconds: float | None, first: float) -> str:
+def _cell(row: dict[str, Any], seconds: float | None, first: float) -> str:
     if seconds is None:
         return ""
-    text = f"{1 / seconds:,.0f} {workload.unit}s/s" if workload.is_rate else _duration(seconds)
+    text = f"{1 / seconds:,.0f} {row['unit']}s/s" if row["is_rate"] else duration(seconds)
     ratio = seconds / first
     return text if seconds == first else f"{text} ({ratio:,.0f}x)" if ratio >= 99.5 else f"{text} ({ratio:.3g}x)"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
+    """``59.4 µs`` or ``1.98 ms``."""
     return f"{seconds * 1e6:.3g} µs" if seconds < 1e-3 else f"{seconds * 1e3:.3g} ms"
 
 
-def header(core: int | None) -> str:
-    """What the figures were measured on."""
-    info = machine.describe()
-    where = "not pinned" if core is None else f"pinned to core {core}"
-    lines = [f"{info['cpu']}, {platform.system()}, Python {platform.python_version()}, one thread, {where}"]
-    lines += [f"{info['fastpg']}; {info['peers']}"]
-    if info["fma_peak_gflops"]:
-        lines += [f"Peak of fused multiply-adds on this core, float32: {info['fma_peak_gflops']:.0f} GFLOP/s"]
-    return "\n".join([*lines, "Time per unit of work; in brackets: how many times the first column."])
-
-
-def rates(measured: list[tuple[harness.Workload, dict[str, float]]]) -> str:
+def rates(rows: list[dict[str, Any]], peak: float | None) -> list[str]:
     """Floating-point rate of fastpg in the workloads that are matrix products."""
-    peak, lines = machine.fma_peak_gflops(), []
-    for workload, results in measured:
-        if workload.flops and results and peak:
-            name, seconds = next(iter(results.items()))
-            rate = workload.flops / workload.n_units / seconds / 1e9
-            lines.append(f"{workload.title}: {name} runs at {rate:.3g} GFLOP/s, {rate / peak:.0%} of peak.")
-    return "\n".join(lines)
+    lines = []
+    for row in rows:
+        if row["flops"] and peak:
+            name, seconds = next(iter(row["seconds"].items()))
+            rate = row["flops"] / seconds / 1e9
+            lines.append(f"{row['title']}: {name} runs at {rate:.3g} GFLOP/s, {rate / peak:.0%} of the peak.")
+    return lines
 
 
-def main(patterns: list[str]) -> None:
-    """Measure the chosen workloads and print the table under a description of the machine."""
-    known = workloads.comparisons() + workloads.kernel_workloads()
-    chosen = [w for w in known if w.name.startswith(tuple(patterns))] if patterns else workloads.comparisons()
+def select(patterns: list[str]) -> list[harness.Workload]:
+    """Groups, or names that begin with one of ``patterns``; without patterns all but the kernels alone."""
+    known = (*workloads.comparisons(), *workloads.kernel_workloads())
+    if not patterns:
+        return list(workloads.comparisons())
+    chosen = [w for w in known if w.group in patterns or w.name.startswith(tuple(patterns))]
     if not chosen:
-        sys.exit(f"No workload begins with {patterns}. There are: {', '.join(workload.name for workload in known)}")
-    print(header(harness.pin_to_one_core()), "\n")
-    measured = [(workload, measure(workload)) for workload in chosen]
-    measured = [(workload, results) for workload, results in measured if results]
-    print(table(measured), rates(measured), sep="\n\n")
+        groups = ", ".join(dict.fromkeys(workload.group for workload in known))
+        names = ", ".join(workload.name for workload in known)
+        sys.exit(f"Nothing begins with {patterns}. Groups: {groups}. Workloads: {names}")
+    return chosen
+
+
+def store(path: Path, results: Results, core: int | None) -> None:
+    """Write ``results`` into ``path``, beside the groups that are there already."""
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"groups": {}}
+    for group in dict.fromkeys(row["group"] for row in results.values()):
+        known["groups"][group] = {
+            "machine": machine.describe(),
+            "header": machine.header(core),
+            "workloads": {name: row for name, row in results.items() if row["group"] == group},
+        }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+
+
+def main() -> None:
+    """Measure the chosen workloads and print a table for each group, under a description of the machine."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("patterns", nargs="*", help="groups, or beginnings of names of workloads")
+    parser.add_argument("--json", type=Path, help="file to store the figures in")
+    given = parser.parse_args()
+    chosen = select(given.patterns)
+    core = harness.pin_to_one_core()
+    print(*machine.header(core), "Time per unit of work; in brackets: how many times the first column.\n", sep="\n")
+    results = {workload.name: row for workload in chosen if (row := measure(workload))["seconds"]}
+    for group in dict.fromkeys(row["group"] for row in results.values()):
+        rows = [row for row in results.values() if row["group"] == group]
+        print(table(rows), *rates(rows, machine.fma_peak_gflops()), sep="\n\n", end="\n\n")
+    if given.json is not None:
+        store(given.json, results, core)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pytest_benchmark.utils import SecondsDecimal
 
-from benchmarks import harness
+from fastpg.bench.peers import use_one_thread
 
-harness.use_one_thread()
+use_one_thread()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-Run = Callable[[], Any]
+from fastpg.bench.timing import Run
+from fastpg.kernels import backends
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,8 @@ class Contender:
         """Why this contender cannot run here, or None."""
         if self.requires is not None and importlib.util.find_spec(self.requires) is None:
             return f"{self.requires} is not installed (pip install 'fastpg[bench]')"
-        if self.backend:
-            from fastpg.kernels import backends
-
-            if self.backend not in backends.available():
-                return f"backend {self.backend} is not available (have: {', '.join(backends.available())})"
+        if self.backend and self.backend not in backends.available():
+            return f"backend {self.backend} is not available (have: {', '.join(backends.available())})"
         return None
 
 
@@ -46,18 +44,20 @@ class Workload:
     """One thing to be done, by each contender.
 
     Attributes:
-        name: identifies the group, for example ``ppo_update-64``.
+        group: ``updates``, ``acting``, ``rollouts``, ``training`` or ``kernels``.
+        name: identifies it, for example ``ppo_update-cartpole-64``.
         title: for the table.
         unit: what one unit of work is, for example ``minibatch``.
         n_units: units in one call.
         contenders: fastpg first.
-        check: raises AssertionError unless the result of a contender's first call is right.
-        flops: floating-point operations in one call, 0 if that says nothing.
+        check: raises unless the result of a contender's first call is right.
+        flops: floating-point operations that fastpg does in one call, 0 if that says nothing.
         n_bytes: bytes read and written in one call at least, 0 if that says nothing.
         rounds: calls to be timed; 0 lets the harness choose.
         is_rate: report units per second instead of time per unit.
     """
 
+    group: str
     name: str
     title: str
     unit: str
@@ -68,14 +68,6 @@ class Workload:
     n_bytes: float = 0.0
     rounds: int = 0
     is_rate: bool = False
-
-
-def use_one_thread() -> None:
-    """Keep the numerical libraries of the peers to one thread. To be called before they are imported."""
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ[name] = "1"
-    os.environ["XLA_FLAGS"] = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
-    os.environ["JAX_PLATFORMS"] = "cpu"
 
 
 def pin_to_one_core() -> int | None:

@@ -2,65 +2,39 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import os
 import platform
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-import fastpg
-from fastpg.kernels import backends
-
-PEERS = ("stable-baselines3", "sb3-contrib", "torch", "jax", "gymnasium", "numpy")
+from fastpg.bench import machine
 
 
 @cache
 def fma_peak_gflops() -> float | None:
-    """Single-thread float32 peak of fused multiply-adds with the vectors that the native kernels use, measured here.
-
-    None without the native extension.
-    """
-    if "native" not in backends.available():
+    """Single-thread float32 peak of fused multiply-adds; None without the native extension."""
+    if machine.why_no_peak() is not None:
         return None
-    from fastpg import _native
-
-    return max(_native.measure_fma_peak(0.05) for _ in range(5))
-
-
-def cpu_name() -> str:
-    """Model name of the processor."""
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
-def peers() -> str:
-    """Installed peers with their versions."""
-    versions = []
-    for name in PEERS:
-        try:
-            versions.append(f"{name} {importlib.metadata.version(name)}")
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return ", ".join(versions)
+    return max(machine.fma_peak_gflops(0.05) for _ in range(5))
 
 
 @cache
 def describe() -> dict[str, Any]:
     """Everything that a figure depends on and that can be asked for."""
-    which = backends.which()
-    return {
-        "cpu": cpu_name(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "fastpg": f"fastpg {fastpg.__version__} ({which.name}, {which.isa})",
-        "backend": which.name,
-        "isa": which.isa,
-        "compiler": which.compiler,
-        "flags": which.flags,
-        "peers": peers(),
-        "fma_peak_gflops": fma_peak_gflops(),
-    }
+    return machine.describe(None) | {"threads": 1, "fma_peak_gflops": fma_peak_gflops()}
+
+
+def header(core: int | None) -> list[str]:
+    """The same in lines to be read."""
+    info = describe()
+    where = "not pinned" if core is None else f"pinned to core {core}"
+    others = ", ".join(f"{name} {version}" for name, version in info["versions"].items() if name != "fastpg")
+    commit = ""
+    if info["commit"]:
+        commit = f", commit {info['commit'][:10]}" + ("+" if info["commit"].endswith("+") else "")
+    lines = [
+        f"{info['cpu']}, {platform.system()}, Python {platform.python_version()}, one thread, {where}",
+        f"fastpg {info['versions']['fastpg']} ({info['backend']}, {info['isa']}, {info['compiler']}{commit}); {others}",
+    ]
+    if info["fma_peak_gflops"]:
+        lines.append(f"Peak of fused multiply-adds on this core, float32: {info['fma_peak_gflops']:.0f} GFLOP/s")
+    return lines

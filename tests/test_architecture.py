@@ -49,10 +49,13 @@ ALLOWED_INTERNAL: dict[str, set[str]] = {
     "": APPLICATION,
 }
 
+#: What fastpg is measured beside: the only place that may import other learning libraries.
+PEERS = "bench/peers/"
+
 #: Third-party package -> the places (path prefixes inside fastpg/) that may import it. NumPy is free.
 ALLOWED_EXTERNAL: dict[str, tuple[str, ...]] = {
     "numba": ("kernels/jit/",),
-    "gymnasium": ("rollout/", "envs/", "training/", "sb3/", "distributed/", "cli/", "plotting/"),
+    "gymnasium": ("rollout/", "envs/", "training/", "sb3/", "distributed/", "cli/", "plotting/", PEERS),
     "safetensors": ("training/checkpoint.py",),
     "rich": ("training/", "cli/", "sb3/"),
     "click": ("cli/",),
@@ -61,12 +64,27 @@ ALLOWED_EXTERNAL: dict[str, tuple[str, ...]] = {
     "ray": ("distributed/",),
     "envpool": ("rollout/", "envs/"),
     "onnx": ("training/",),
-    "stable_baselines3": ("sb3/",),
+    "stable_baselines3": ("sb3/", PEERS),
     "rl_zoo3": ("sb3/",),
     "pandas": ("sb3/",),
+    "sb3_contrib": (PEERS,),
+    "torch": (PEERS,),
+    "jax": (PEERS,),
 }
 #: Extras: never imported when their module is imported, only inside the function that needs them.
-OPTIONAL = {"tensorboardX", "matplotlib", "ray", "envpool", "onnx", "stable_baselines3", "rl_zoo3", "pandas", "numba"}
+OPTIONAL = {
+    "tensorboardX",
+    "matplotlib",
+    "ray",
+    "envpool",
+    "onnx",
+    "stable_baselines3",
+    "rl_zoo3",
+    "pandas",
+    "numba",
+    "torch",
+    "jax",
+}
 #: Inside kernels: each implementation stands alone.
 KERNEL_BACKENDS = ("reference", "jit", "native")
 
@@ -172,7 +190,7 @@ def known_top_names() -> frozenset[str]:
 def test_external_imports_stay_in_their_place(path: Path) -> None:
     for module, line in imported_modules(path):
         package = module.split(".")[0]
-        assert package not in {"torch", "jax", "pickle", "cloudpickle", "dill", "marshal", "shelve"}, (
+        assert package not in {"pickle", "cloudpickle", "dill", "marshal", "shelve"}, (
             f"{path}:{line}: {package} is never imported by fastpg"
         )
         places = ALLOWED_EXTERNAL.get(package)
@@ -182,8 +200,8 @@ def test_external_imports_stay_in_their_place(path: Path) -> None:
 
 @pytest.mark.parametrize("path", SOURCES, ids=relative)
 def test_extras_are_imported_where_they_are_used(path: Path) -> None:
-    if relative(path).startswith("kernels/jit/"):
-        return  # loaded by kernels/backends.py only when this backend is asked for
+    if relative(path).startswith(("kernels/jit/", PEERS)):
+        return  # loaded by name, only when this backend is asked for, or this peer is installed
     for module, line in imported_modules(path, module_level=True):
         assert module.split(".")[0] not in OPTIONAL, f"{path}:{line}: import {module} inside the function"
 

@@ -1,1 +1,1 @@
-"""The same workloads in other libraries. Each module needs its library; nothing here is imported without it."""
+"""Whole trainings by other libraries, each behind functions that return what is timed."""

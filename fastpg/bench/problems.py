@@ -28,6 +28,11 @@ def two_networks(
     return ActorCriticLayout(policy, MLPLayout((observation_size, *hidden, 1), activation), head)
 
 
+def with_hidden(layout: ActorCriticLayout, hidden: tuple[int, ...]) -> ActorCriticLayout:
+    """``layout`` with other hidden layers."""
+    return two_networks(layout.observation_size, layout.head, hidden=hidden, activation=layout.policy.activation)
+
+
 #: The shapes of the tables: those of CartPole-v1 and of HalfCheetah-v5, stable-baselines3's default networks.
 SMALL = two_networks(4, HeadLayout("categorical", (2,)))
 LARGE = two_networks(17, HeadLayout("gaussian", (1,) * 6))
@@ -85,6 +90,28 @@ class FisherProblem:
     def params(self) -> Array:
         """(P,) of the actor."""
         return self.policy.params[: self.layout.n_params]
+
+
+@dataclass(frozen=True)
+class TrustRegionProblem:
+    """One update of TRPO.
+
+    Attributes:
+        policy: layout and parameters.
+        rollout: fields of a fastpg ``Batch``, float32.
+        orders: (E, B) int64, the permutations of the critic's epochs that fastpg draws for this update.
+        arguments: TRPO's arguments, the same for everybody.
+    """
+
+    policy: PolicyProblem
+    rollout: dict[str, Array]
+    orders: Array
+    arguments: dict[str, Any]
+
+    @property
+    def n_samples(self) -> int:
+        """B."""
+        return len(self.rollout["advantages"])
 
 
 @cache
@@ -151,6 +178,27 @@ def fisher_problem(layout: ActorCriticLayout, n_samples: int) -> FisherProblem:
     gradient, _ = kernels.surrogate_gradient(params, *samples, layout=actor, backend="reference")
     vector = np.random.default_rng(SEED + 2).standard_normal(actor.n_params).astype(np.float32)
     return FisherProblem(problem, rollout["observations"], vector, gradient, damping=0.1)
+
+
+@cache
+def trust_region_problem(layout: ActorCriticLayout, n_samples: int) -> TrustRegionProblem:
+    """sb3-contrib's defaults."""
+    problem = policy_problem(layout)
+    arguments = {
+        "learning_rate": 1e-3,
+        "batch_size": 128,
+        "cg_max_steps": 15,
+        "cg_damping": 0.1,
+        "line_search_shrinking_factor": 0.8,
+        "line_search_max_iter": 10,
+        "n_critic_updates": 10,
+        "normalize_advantage": True,
+        "target_kl": 0.01,
+    }
+    orders = np.empty((10, n_samples), np.int64)
+    for epoch, order in enumerate(orders):
+        kernels.permutation(SEED, STREAM_SHUFFLE, epoch, out=order, backend="reference")
+    return TrustRegionProblem(problem, random_rollout(problem, n_samples), orders, arguments)
 
 
 @cache

@@ -7,11 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastpg.bench import machine
-from fastpg.bench.tasks import SHORT, Run, Task
+from fastpg.bench.peers import PEERS
+from fastpg.bench.tasks import SHORT, Run, Task, WrongResultError
 from fastpg.bench.timing import N_TURNS, TURN_SECONDS, Times, take_turns
 
 PEAK_SECONDS = 0.002
 THREADS = (1, 2)
+N_PEER_TURNS = 15
+PEER_TURN_SECONDS = 0.02
+FASTPG = "fastpg"
+PEER_ERRORS = (WrongResultError, ImportError, AttributeError, TypeError, ValueError, RuntimeError)
 PEAK_NAME = "fma_peak_gflops"
 
 
@@ -107,8 +112,43 @@ def add_figures(figures: Figures, tasks: Sequence[Task], n_threads: int, measure
                 figures.add(f"{task.name}_plain_peak_fraction{end}", plain, why_no_peak)
 
 
-def collect(*, backend: str | None = None, tasks: Sequence[Task] = SHORT) -> dict[str, Any]:
-    """Measure ``tasks`` on one thread and on two; everything that ``fastpg bench --json`` prints.
+def compare(tasks: Sequence[Task], *, backend: str | None, core: int) -> dict[str, Any]:
+    """Every installed peer on the tasks it can do, in turns with fastpg, one thread each, pinned to ``core``.
+
+    Returns:
+        Peer -> ``version``, ``<task>_us`` and ``<task>_ratio``, its median over fastpg's, or why there is none under
+        the name of the task; or ``missing``, why the peer was not measured.
+    """
+    found: dict[str, Any] = {
+        p.name: {"missing": p.missing()} if p.missing() else {"version": p.version()} for p in PEERS
+    }
+    with machine.pinned([core]):
+        for task in tasks:
+            runs = {}
+            for peer in PEERS:
+                if "version" in found[peer.name] and task.kind in peer.modules:
+                    try:
+                        runs[peer.name] = peer.prepare(task)
+                        task.check(runs[peer.name]())
+                    except PEER_ERRORS as error:  # of a version that we do not know: leave it out, and say why
+                        runs.pop(peer.name, None)
+                        found[peer.name][task.name] = f"{type(error).__name__}: {error}"
+            if runs:
+                _add_ratios(found, task, {**runs, FASTPG: checked(task, backend, 1)})
+    return found
+
+
+def _add_ratios(found: dict[str, Any], task: Task, runs: dict[str, Run]) -> None:
+    """Time the contenders at ``task`` and record the peers': medians, since a short call is left alone more often."""
+    times = take_turns(runs, n_turns=N_PEER_TURNS, turn_seconds=PEER_TURN_SECONDS)
+    for name in runs.keys() - {FASTPG}:
+        microseconds = times[name].median / task.n_units * 1e6
+        found[name][f"{task.name}_us"] = float(f"{microseconds:.4g}")
+        found[name][f"{task.name}_ratio"] = float(f"{times[name].median / times[FASTPG].median:.4g}")
+
+
+def collect(*, backend: str | None = None, tasks: Sequence[Task] = SHORT, has_peers: bool = True) -> dict[str, Any]:
+    """Measure ``tasks`` on one thread, on two, and beside the peers: all that ``fastpg bench --json`` prints.
 
     The larger number of threads comes first: the threads of the pool inherit the cores of the thread that starts them.
     """
@@ -130,6 +170,7 @@ def collect(*, backend: str | None = None, tasks: Sequence[Task] = SHORT) -> dic
         "threads": list(THREADS),
         "pinned_to": used,
         "medians_us": {name.removesuffix("_us"): value for name, value in figures.medians.items()},
+        "peers": compare(tasks, backend=backend, core=used["1"][0]) if has_peers else {},
         "flops": {task.name: task.flops for task in tasks if task.flops},
         "not_measured": figures.reasons,
     }

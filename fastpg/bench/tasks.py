@@ -53,7 +53,10 @@ class Task:
         prepare: builds the function to be timed.
         error: of the result of the first call, relative to the reference.
         tolerance: largest error that is right.
-        n_units: units of work (minibatches, products, ...) in one call; figures are per unit.
+        kind: what is done; peers name their function for it so.
+        arguments: what the function of a peer takes, made when it is asked for.
+        unit: of work, for example ``minibatch``; figures are per unit.
+        n_units: units of work in one call.
         flops: operations in one unit that the kernel does; 0 if they are not what it costs.
         plain_flops: those of the plain algorithm, where the kernel does fewer; 0 otherwise.
     """
@@ -64,6 +67,9 @@ class Task:
     prepare: Prepare
     error: Callable[[Any], float]
     tolerance: float
+    kind: str
+    arguments: Callable[[], tuple[Any, ...]]
+    unit: str
     n_units: int = 1
     flops: int = 0
     plain_flops: int = 0
@@ -126,6 +132,9 @@ def ppo_update(name: str, *, layout: ActorCriticLayout, batch_size: int, n_minib
         prepare=prepare,
         error=error,
         tolerance=UPDATE_TOLERANCE,
+        kind="ppo_update",
+        arguments=lambda: (problem(),),
+        unit="minibatch",
         n_units=n_minibatches,
         flops=flops.ppo_minibatch(layout, batch_size),
     )
@@ -152,6 +161,9 @@ def fisher_product(name: str, *, layout: ActorCriticLayout, n_samples: int) -> T
         prepare=prepare,
         error=lambda product: relative_error(product, reference()),
         tolerance=KERNEL_TOLERANCE,
+        kind="fisher_product",
+        arguments=lambda: (problem(),),
+        unit="product",
         flops=n_flops,
         plain_flops=plain if plain != n_flops else 0,
     )
@@ -186,11 +198,14 @@ def conjugate_gradient(
     ]
     return Task(
         name=name,
-        title=f"Conjugate gradient, {n_iterations} steps" + ("" if is_bound else ", binding included"),
+        title=f"Conjugate gradient, {n_iterations} steps" if is_bound else "The same with its forward pass",
         shape=shape_of(layout),
         prepare=prepare,
         error=lambda solution: relative_error(solution, reference()),
         tolerance=SOLVE_TOLERANCE,
+        kind="conjugate_gradient",
+        arguments=lambda: (problem(), n_iterations),
+        unit="solve",
         flops=n_flops[0] if is_bound else 0,
         plain_flops=n_flops[1] if is_bound and n_flops[1] != n_flops[0] else 0,
     )
@@ -241,6 +256,9 @@ def act(name: str, *, layout: ActorCriticLayout, n_envs: int) -> Task:
         prepare=prepare,
         error=error,
         tolerance=KERNEL_TOLERANCE,
+        kind="act",
+        arguments=lambda: (problem(), observations),
+        unit="step",
         flops=n_flops,
     )
 
@@ -254,11 +272,18 @@ def predict(name: str, env_id: str) -> Task:
         model = fastpg.PPO("MlpPolicy", env_id, seed=problems.SEED, n_threads=n_threads, backend=backend)
         return lambda: model.predict(observation, deterministic=True)[0]
 
-    def error(action: Array) -> float:
-        return float(np.abs(action - prepare(backend="reference")()).max())
-
     title = "model.predict for one observation"
-    return Task(name=name, title=title, shape=env_id, prepare=prepare, error=error, tolerance=0.0)
+    return Task(
+        name=name,
+        title=title,
+        shape=env_id,
+        prepare=prepare,
+        error=lambda action: 0.0 if np.isin(action, (0, 1)) else np.inf,  # policies differ
+        tolerance=0.0,
+        kind="predict",
+        arguments=lambda: (problems.policy_problem(problems.SMALL), observation),
+        unit="call",
+    )
 
 
 def gae(name: str, *, n_steps: int, n_envs: int) -> Task:
@@ -279,6 +304,9 @@ def gae(name: str, *, n_steps: int, n_envs: int) -> Task:
         prepare=prepare,
         error=lambda advantages: relative_error(advantages, reference()),
         tolerance=KERNEL_TOLERANCE,
+        kind="gae",
+        arguments=lambda: (problems.gae_data(n_steps, n_envs), GAMMA, GAE_LAMBDA),
+        unit="rollout",
     )
 
 
@@ -286,7 +314,9 @@ def shape_of(layout: ActorCriticLayout) -> str:
     """``obs 17, 6 Gaussian actions``."""
     head = layout.head
     what = f"{head.n_actions} Gaussian" if head.n_log_std else str(head.n_inputs)
-    return f"obs {layout.observation_size}, {what} actions"
+    hidden = layout.policy.sizes[1:-1]
+    width = "" if hidden == (64, 64) else f", {'x'.join(map(str, hidden))} networks"
+    return f"obs {layout.observation_size}, {what} actions{width}"
 
 
 #: The tasks of ``fastpg bench``, in the order of its table.
@@ -295,6 +325,7 @@ SHORT = (
     ppo_update("ppo_update_b2048", layout=problems.LARGE, batch_size=2048, n_minibatches=1),
     fisher_product("fvp_b2048", layout=problems.LARGE, n_samples=2048),
     conjugate_gradient("cg10_b2048", layout=problems.LARGE, n_samples=2048, n_iterations=10),
+    conjugate_gradient("bind_cg10_b2048", layout=problems.LARGE, n_samples=2048, n_iterations=10, is_bound=False),
     act("act_n1", layout=problems.SMALL, n_envs=1),
     predict("predict_n1", "CartPole-v1"),
     act("act_n1024", layout=problems.SMALL, n_envs=1024),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,10 +14,14 @@ from fastpg.cli.app import CONTEXT
 from fastpg.cli.output import make_console, print_json
 from fastpg.kernels import backends
 
+if TYPE_CHECKING:
+    from rich.console import Console
+
 
 @click.command(context_settings=CONTEXT, epilog="Example:  fastpg bench --json > bench.json")
 @click.option("--json", "is_json", is_flag=True, help="Print one JSON object on standard output, nothing else.")
 @click.option("--backend", type=click.Choice(backends.NAMES), help="Kernels to measure.  [default: the fastest]")
+@click.option("--peers/--no-peers", default=True, help="Also measure what is installed of the peers.  [default: peers]")
 @click.option(
     "--check",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -29,7 +33,9 @@ from fastpg.kernels import backends
     help="Write the kernels' shares of the peak into this file, under the instruction set in use.",
 )
 @click.option("--debug", is_flag=True, help="Show the Python traceback of an error.")
-def bench(is_json: bool, backend: str | None, check: Path | None, record: Path | None, debug: bool) -> None:
+def bench(
+    *, is_json: bool, backend: str | None, peers: bool, check: Path | None, record: Path | None, debug: bool
+) -> None:
     """Measure the kernels on one thread and on two, as times and as fractions of the machine's peak.
 
     Every result is compared with the reference before it is timed. Takes less than a minute; leave the machine alone
@@ -43,7 +49,7 @@ def bench(is_json: bool, backend: str | None, check: Path | None, record: Path |
         for name, fraction in guard.record(record, backend=backend).items():
             click.echo(f"{name}: {fraction:.1%} of the peak")
         return
-    report = collect(backend=backend)
+    report = collect(backend=backend, has_peers=peers)
     if is_json:
         print_json(report)
     else:
@@ -87,8 +93,32 @@ def _print(report: dict[str, Any]) -> None:
     shapes = dict.fromkeys(task.shape for task in SHORT if task.flops)
     tasks = (f"{shape}: {', '.join(t.name for t in SHORT if t.shape == shape)}" for shape in shapes)
     console.print("\n".join(["float32, 64x64 tanh networks", *tasks]), style="dim")
+    _print_peers(console, report["peers"])
     for reason in dict.fromkeys(report["not_measured"].values()):
         console.print(f"Not measured: {reason}", style="yellow")
+
+
+def _print_peers(console: Console, peers: dict[str, Any]) -> None:
+    """How many times as long every peer takes, one thread each."""
+    from rich.table import Table  # noqa: PLC0415
+
+    present = {name: figures for name, figures in peers.items() if "missing" not in figures}
+    if present:
+        table = Table(box=None, padding=(0, 2, 0, 0))
+        table.add_column("\nTimes as long, one thread each")
+        for name, figures in present.items():
+            table.add_column(f"{name}\n{figures['version']}", justify="right")
+        for task in SHORT:
+            ratios = [figures.get(f"{task.name}_ratio") for figures in present.values()]
+            if any(ratios):
+                table.add_row(task.title, *("" if ratio is None else f"{ratio:.3g}x" for ratio in ratios))
+        console.print(table)
+    for name, figures in peers.items():
+        if "missing" in figures:
+            console.print(f"Not compared: {figures['missing']}", style="yellow")
+        for task in SHORT:
+            if task.name in figures:
+                console.print(f"Not compared: {name}, {task.title}: {figures[task.name]}", style="yellow")
 
 
 def _cells(report: dict[str, Any], task: Task, n_threads: int) -> tuple[str, str]:

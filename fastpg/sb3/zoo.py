@@ -31,10 +31,7 @@ def register() -> dict[str, Any]:
         raise ImportError(f"The zoo needs the package rl_zoo3 ({error}). Fix: pip install rl_zoo3") from error
     table = {**zoo.ALGOS, **ALGORITHMS}
     for name in _TABLES:
-        try:
-            module = importlib.import_module(name)
-        except ImportError:  # of what only this command needs; it will say so itself
-            continue
+        module = importlib.import_module(name)
         if hasattr(module, "ALGOS"):
             module.ALGOS = table  # type: ignore[attr-defined]
     return table

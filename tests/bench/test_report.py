@@ -29,6 +29,8 @@ def _a_moment_each(monkeypatch):
     monkeypatch.setattr(report, "N_TURNS", 2)
     monkeypatch.setattr(report, "PEAK_SECONDS", 1e-4)
     monkeypatch.setattr(report, "TURN_SECONDS", 1e-5)
+    monkeypatch.setattr(report, "N_PEER_TURNS", 2)
+    monkeypatch.setattr(report, "PEER_TURN_SECONDS", 1e-5)
 
 
 @pytest.mark.usefixtures("_a_moment_each")
@@ -101,3 +103,37 @@ def test_flops_of_a_fisher_product_are_those_that_are_done():
     assert flops.plain_fisher_product(many, 1) == flops.fisher_product(many, 1)
     narrow = problems.two_networks(17, HeadLayout("gaussian", (1,) * 6), hidden=(8, 8)).actor
     assert flops.plain_fisher_product(narrow, 1) == flops.fisher_product(narrow, 1)
+
+
+@pytest.fixture
+def _peers(monkeypatch):
+    """One peer that computes what it should, one that does not, one that is not there."""
+
+    class Peer:
+        def __init__(self, name, factor, why=None):
+            self.name, self.factor, self.why, self.modules = name, factor, why, {"gae": ""}
+
+        def missing(self):
+            return self.why
+
+        def version(self):
+            return "1.0"
+
+        def prepare(self, task):
+            return lambda: task.prepare(backend="reference")() * np.float32(self.factor)
+
+    monkeypatch.setattr(report, "PEERS", (Peer("right", 1), Peer("wrong", 2), Peer("absent", 1, "absent: install it")))
+
+
+@pytest.mark.usefixtures("_a_moment_each", "_peers")
+def test_peers_are_checked_like_fastpg_and_their_ratios_reported(capsys):
+    with pytest.raises(SystemExit):
+        app.main(["bench"])
+    out = " ".join(capsys.readouterr().out.split())
+    assert "right" in out
+    assert "Not compared: wrong, GAE, 128 x 1024: WrongResultError: gae_128x1024: the result is wrong" in out
+    assert "Not compared: absent: install it" in out
+    found = report.compare(tasks.SHORT[-1:], backend=None, core=machine.usable_cores()[-1])
+    assert found["right"]["gae_128x1024_ratio"] > 1
+    assert set(found["wrong"]) == {"version", "gae_128x1024"}
+    assert found["absent"] == {"missing": "absent: install it"}

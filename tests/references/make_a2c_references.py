@@ -25,8 +25,8 @@ from stable_baselines3 import A2C
 from stable_baselines3.common import policies
 from stable_baselines3.common.logger import configure
 
+from fastpg.bench.peers.sb3_bridge import SpacesOnly, fill_buffer, flat_parameters
 from tests.references.make_sb3_references import HEADS, draw_parameters
-from tests.references.sb3_bridge import SpacesOnly, fill_buffer, flat_parameters
 
 HERE = Path(__file__).parent
 

@@ -32,7 +32,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common import policies
 from stable_baselines3.common.logger import configure
 
-from tests.references.sb3_bridge import SpacesOnly, fill_buffer, flat_parameters
+from fastpg.bench.peers.sb3_bridge import SpacesOnly, fill_buffer, flat_parameters
 
 HERE = Path(__file__).parent
 STREAM_SHUFFLE = 2

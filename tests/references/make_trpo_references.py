@@ -33,8 +33,8 @@ from stable_baselines3.common import policies
 from stable_baselines3.common.distributions import BernoulliDistribution
 from stable_baselines3.common.logger import configure
 
+from fastpg.bench.peers.sb3_bridge import SpacesOnly, fill_buffer, flat_parameters, parameters_in_order
 from tests.references.make_sb3_references import HEADS, SEED, Case, draw_parameters, draw_rollout, permutation
-from tests.references.sb3_bridge import SpacesOnly, fill_buffer, flat_parameters, parameters_in_order
 
 HERE = Path(__file__).parent
 

@@ -9,15 +9,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from benchmarks.data import FisherProblem
-from benchmarks.harness import Run
-from benchmarks.peers.jax_ppo import Params, _mlp
+from fastpg.bench.peers.jax_ppo import Params, _mlp
+from fastpg.bench.problems import FisherProblem
+from fastpg.bench.timing import Run
 
 Product = Callable[[Params], Params]
 
 
 def _product(problem: FisherProblem, params: Params, observations: jax.Array, damping: float) -> Product:
-    """v -> (F + damping) v at ``params``; the forward pass is made once per trace, however often this is called."""
+    """Maps v to (F + damping) v at ``params``; one forward pass per trace, however often this is called."""
     layout = problem.layout
     n_network = layout.policy.n_params
 
@@ -41,7 +41,7 @@ def _product(problem: FisherProblem, params: Params, observations: jax.Array, da
     return product
 
 
-def product(problem: FisherProblem) -> Run:
+def fisher_product(problem: FisherProblem) -> Run:
     """One product per call."""
 
     @jax.jit

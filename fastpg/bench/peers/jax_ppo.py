@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from benchmarks.data import PolicyProblem, UpdateProblem
-from benchmarks.harness import Run
+from fastpg.bench.problems import PolicyProblem, UpdateProblem
+from fastpg.bench.timing import Run
 from fastpg.kernels.layout import ActorCriticLayout, MLPLayout
 
 Params = jax.Array

@@ -12,18 +12,17 @@ from gymnasium import spaces
 from sb3_contrib import TRPO
 from sb3_contrib.common.utils import conjugate_gradient_solver
 from stable_baselines3.common.distributions import kl_divergence
-from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import configure
 
-from benchmarks.data import FisherProblem, PolicyProblem, TrustRegionProblem
-from benchmarks.harness import Run
-from tests.references.sb3_bridge import (
+from fastpg.bench.peers.sb3_bridge import (
     SpacesOnly,
     fill_buffer,
     flat_parameters,
     parameters_in_order,
     set_flat_parameters,
 )
+from fastpg.bench.problems import FisherProblem, PolicyProblem, TrustRegionProblem
+from fastpg.bench.timing import Run
 
 torch.set_num_threads(1)
 
@@ -81,7 +80,7 @@ class _Operator:
         )
 
 
-def product(problem: FisherProblem) -> Run:
+def fisher_product(problem: FisherProblem) -> Run:
     """One product per call, through the kept graph."""
     operator = _Operator(problem, 0.0)
     vector = operator.from_fastpg(problem.vector * operator.n_dimensions)
@@ -115,17 +114,5 @@ def update(problem: TrustRegionProblem) -> Run:
         ):
             model.train()
         return flat_parameters(model.policy)
-
-    return run
-
-
-def train(env_id: str, n_envs: int, total_timesteps: int, **arguments: Any) -> Run:
-    """A whole training with default settings, environments from ``make_vec_env`` without rendering."""
-
-    def run() -> float:
-        env = make_vec_env(env_id, n_envs=n_envs, seed=0, env_kwargs={"render_mode": None})
-        model = TRPO("MlpPolicy", env, device="cpu", seed=0, **arguments)
-        model.learn(total_timesteps)
-        return float(np.mean([episode["r"] for episode in model.ep_info_buffer]))
 
     return run

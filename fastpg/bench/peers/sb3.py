@@ -10,12 +10,11 @@ import torch
 from gymnasium import spaces
 from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import RolloutBuffer
-from stable_baselines3.common.env_util import make_vec_env
 from stable_baselines3.common.logger import configure
 
-from benchmarks.data import PolicyProblem, UpdateProblem
-from benchmarks.harness import Run
-from tests.references.sb3_bridge import SpacesOnly, fill_buffer, flat_parameters, set_flat_parameters
+from fastpg.bench.peers.sb3_bridge import SpacesOnly, fill_buffer, flat_parameters, set_flat_parameters
+from fastpg.bench.problems import PolicyProblem, UpdateProblem
+from fastpg.bench.timing import Run
 
 torch.set_num_threads(1)
 
@@ -78,17 +77,5 @@ def gae(data: dict[str, np.ndarray], gamma: float, gae_lambda: float) -> Run:
     def run() -> np.ndarray:
         buffer.compute_returns_and_advantage(last_values, data["terminated"][-1])
         return buffer.advantages
-
-    return run
-
-
-def train(env_id: str, n_envs: int, total_timesteps: int, **arguments: Any) -> Run:
-    """A whole training with default settings, environments from ``make_vec_env`` without rendering."""
-
-    def run() -> float:
-        env = make_vec_env(env_id, n_envs=n_envs, seed=0, env_kwargs={"render_mode": None})
-        model = PPO("MlpPolicy", env, device="cpu", seed=0, **arguments)
-        model.learn(total_timesteps)
-        return float(np.mean([episode["r"] for episode in model.ep_info_buffer]))
 
     return run

@@ -1,0 +1,177 @@
+"""Measure everything and write it into the documentation: one command, about ninety minutes with all peers installed.
+
+    python -m benchmarks.report                           # everything
+    python -m benchmarks.report --only bench,updates      # parts; what was measured before is kept
+    python -m benchmarks.report --write                   # measure nothing, write the documents from what is stored
+
+Parts: ``bench`` (``fastpg bench``, less than a minute), the groups of ``benchmarks.compare`` (``updates``, ``acting``,
+``rollouts``, ``training``), ``curves``, ``time-to-score``. Figures go to ``benchmarks/results/*.json``, tables between
+the ``begin`` and ``end`` marks of ``docs/benchmarks.md`` and ``README.md``, pictures to ``docs/images``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.compare import duration, rates, table
+from benchmarks.time_to_score import table as score_table
+from fastpg.bench.report import collect, suffix
+from fastpg.bench.tasks import SHORT
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+GROUPS = ("updates", "acting", "rollouts", "training")
+PARTS = ("bench", *GROUPS, "curves", "time-to-score")
+
+#: What the kernels are meant to reach on one AVX-512 core of this peak: µs, and times as long for a peer.
+GOAL_PEAK = 262.0
+GOALS = {
+    "ppo_update_b64": 18.0,
+    "ppo_update_b2048": 560.0,
+    "fvp_b2048": 340.0,
+    "cg10_b2048": 3500.0,
+    "act_n1": 2.0,
+    "act_n1024": 104.0,
+    "predict_n1": 5.0,
+    "gae_128x1024": 34.0,
+}
+#: Rows whose cost is arithmetic: their goal scales with the peak of the machine.
+ARITHMETIC = ("ppo_update_b64", "ppo_update_b2048", "fvp_b2048", "cg10_b2048", "act_n1024")
+README_ROWS = ("ppo_update-small-64", "ppo_update-large-2048", "fisher_product-large-2048", "act-1", "gae-128x1024")
+
+
+def run_parts(parts: Iterable[str], seeds: int) -> None:
+    """Measure ``parts``, each in a process of its own but the first."""
+    RESULTS.mkdir(exist_ok=True)
+    if "bench" in parts:
+        (RESULTS / "bench.json").write_text(json.dumps(collect(), indent=1) + "\n", encoding="utf-8")
+    groups = [part for part in parts if part in GROUPS]
+    commands = {
+        "compare": ["compare", *groups, "--json", str(RESULTS / "compare.json")] if groups else None,
+        "curves": ["curves"] if "curves" in parts else None,
+        "score": ["time_to_score", "--seeds", str(seeds), "--json", str(RESULTS / "time_to_score.json")]
+        if "time-to-score" in parts
+        else None,
+    }
+    for command in filter(None, commands.values()):
+        subprocess.run([sys.executable, "-m", f"benchmarks.{command[0]}", *command[1:]], cwd=ROOT, check=True)
+
+
+def write_documents() -> None:
+    """Put what is stored between the marks of the documents; parts that were not measured leave theirs as they are."""
+    sections: dict[str, str] = {}
+    if (bench := _stored("bench")) is not None:
+        sections["bench"] = "\n\n".join([_quoted(_bench_header(bench)), _bench_table(bench), _peers_table(bench)])
+    if (compare := _stored("compare")) is not None:
+        for group, stored in compare["groups"].items():
+            sections[group] = _group(stored)
+        if all(group in compare["groups"] for group in GROUPS):
+            sections["readme"] = _readme_table(compare["groups"])
+    if (score := _stored("time_to_score")) is not None:
+        sections["time-to-score"] = f"{_quoted(score['header'])}\n\n{score_table(score['tasks'])}"
+    for page in (ROOT / "docs" / "benchmarks.md", ROOT / "README.md"):
+        text = page.read_text(encoding="utf-8")
+        page.write_text(_filled(text, sections), encoding="utf-8")
+
+
+def _stored(name: str) -> Any:
+    path = RESULTS / f"{name}.json"
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
+def _filled(text: str, sections: dict[str, str]) -> str:
+    """``text`` with each section between its marks."""
+    for name, section in sections.items():
+        pattern = re.compile(rf"(<!-- begin: {name} -->\n).*?(<!-- end: {name} -->)", re.DOTALL)
+        text = pattern.sub(lambda match, new=section: f"{match[1]}\n{new}\n\n{match[2]}", text)
+    return text
+
+
+def _quoted(lines: Iterable[str]) -> str:
+    return "  \n".join(f"> {line}" for line in lines)
+
+
+def _bench_header(bench: dict[str, Any]) -> list[str]:
+    kernels = f"{bench['backend']}, {bench['isa']}, {bench['compiler']}"
+    lines = [f"{bench['cpu']}, {bench['cores']} cores, Python {bench['machine']['python']}, fastpg "]
+    lines[0] += f"{bench['versions']['fastpg']} ({kernels}), commit {(bench['commit'] or 'unknown')[:10]}"
+    peaks = [bench[f"fma_peak_gflops{suffix(n)}"] for n in (1, 2)]
+    peak_text = " and ".join(f"{peak:.0f} GFLOP/s" for peak in peaks if peak)
+    return [*lines, f"Peak of fused multiply-adds, float32, on one thread and on two: {peak_text}"]
+
+
+def _bench_table(bench: dict[str, Any]) -> str:
+    """Every task beside its goal."""
+    peak = bench["fma_peak_gflops"]
+    lines = ["| | 1 thread | of peak | 2 threads | of peak | goal, 262 GFLOP/s | goal, this peak |", "|---" * 7 + "|"]
+    for task in SHORT:
+        cells = [f"{task.title}, {task.shape}".rstrip(", ")]
+        for end in ("", "_2t"):
+            microseconds, share = bench[f"{task.name}_us{end}"], bench.get(f"{task.name}_peak_fraction{end}")
+            cells.append("" if microseconds is None else duration(microseconds / 1e6))
+            cells.append("" if share is None else f"{share:.0%}" + _plain(bench, task.name, end))
+        goal = GOALS.get(task.name)
+        cells.append("" if goal is None else duration(goal / 1e6))
+        is_scaled = goal is not None and peak and task.name in ARITHMETIC
+        cells.append(duration(goal * GOAL_PEAK / peak / 1e6) if is_scaled and goal else cells[-1])
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _plain(bench: dict[str, Any], name: str, end: str) -> str:
+    """`` (92% plain)`` where the kernel does fewer operations than the plain algorithm."""
+    share = bench.get(f"{name}_plain_peak_fraction{end}")
+    return "" if share is None else f" ({share:.0%} plain)"
+
+
+def _peers_table(bench: dict[str, Any]) -> str:
+    present = {name: figures for name, figures in bench["peers"].items() if "version" in figures}
+    if not present:
+        return "No peer was installed."
+    heads = [f"{name} {figures['version']}" for name, figures in present.items()]
+    lines = ["| times as long, one thread each | " + " | ".join(heads) + " |", "|---" * (len(heads) + 1) + "|"]
+    for task in SHORT:
+        ratios = [figures.get(f"{task.name}_ratio") for figures in present.values()]
+        if any(ratios):
+            cells = ["" if ratio is None else f"{ratio:.3g}x" for ratio in ratios]
+            lines.append(f"| {task.title} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _group(stored: dict[str, Any]) -> str:
+    rows = list(stored["workloads"].values())
+    shares = [f"- {line}" for line in rates(rows, stored["machine"]["fma_peak_gflops"])]
+    return "\n\n".join([_quoted(stored["header"]), table(rows), *(["\n".join(shares)] if shares else [])])
+
+
+def _readme_table(groups: dict[str, Any]) -> str:
+    """A few rows, and those of the peers' columns that have something in them."""
+    rows = {name: row for group in groups.values() for name, row in group["workloads"].items()}
+    names = (*README_ROWS, *(name for name in rows if name in {"train-PPO-CartPole-v1-8", "train-TRPO-CartPole-v1-8"}))
+    return table([rows[name] for name in names if name in rows])
+
+
+def main() -> None:
+    """Measure and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default=",".join(PARTS), help="comma-separated parts")
+    parser.add_argument("--seeds", type=int, default=3, help="runs of each contender to each score")
+    parser.add_argument("--write", action="store_true", help="measure nothing")
+    given = parser.parse_args()
+    parts = given.only.split(",")
+    if unknown := set(parts) - set(PARTS):
+        parser.error(f"--only: expected some of {', '.join(PARTS)}, got {', '.join(sorted(unknown))}")
+    if not given.write:
+        run_parts(parts, given.seeds)
+    write_documents()
+
+
+if __name__ == "__main__":
+    main()

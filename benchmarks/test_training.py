@@ -1,0 +1,14 @@
+"""fastpg and its peers: whole trainings. One pytest-benchmark group per workload."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.harness import Contender, Workload
+from benchmarks.timing import pairs, time_contender
+from benchmarks.workloads import GROUPS
+
+
+@pytest.mark.parametrize(("workload", "contender"), pairs(GROUPS["training"]()))
+def test_training(benchmark, workload: Workload, contender: Contender) -> None:
+    time_contender(benchmark, workload, contender)
