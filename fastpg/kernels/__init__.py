@@ -30,6 +30,7 @@ from fastpg.kernels.surrogate import (
     surrogate_hessian_vector_product,
 )
 from fastpg.kernels.value_update import ValueUpdateResult, ValueUpdateStats, value_update
+from fastpg.kernels.warm_up import warm_up
 
 __all__ = [
     "Actor",
@@ -84,5 +85,6 @@ __all__ = [
     "uniform",
     "update_moments",
     "value_update",
+    "warm_up",
     "which",
 ]

@@ -202,16 +202,20 @@ class ComposedActor:
 
     def _evaluate(self, t: int) -> Array:
         """Both networks on ``observations[t]``; returns ``log_std``."""
-        if self._networks is None:
-            raise RuntimeError("act: expected parameters, got none. Fix: call set_parameters first.")
-        if not 0 <= t < len(self._observations):
-            raise IndexError(f"act: t: expected an integer in [0, {len(self._observations) - 1}], got {t}.")
-        policy, log_std, value = self._networks
+        policy, log_std, value = self._checked_networks(t)
         observations = self._observations[t]
         forward = self._kernels.mlp.mlp_forward
         forward(policy, observations, layout=self._layout.policy, out=self._head_inputs, n_threads=1)
         forward(value, observations, layout=self._layout.value, out=self._values[t][:, None], n_threads=1)
         return log_std
+
+    def _checked_networks(self, t: int) -> tuple[Array, Array, Array]:
+        """(policy, log_std, value), if there are any and ``t`` is a row of the buffers."""
+        if self._networks is None:
+            raise RuntimeError("act: expected parameters, got none. Fix: call set_parameters first.")
+        if not 0 <= t < len(self._observations):
+            raise IndexError(f"act: t: expected an integer in [0, {len(self._observations) - 1}], got {t}.")
+        return self._networks
 
     def _write_log_probs(self, t: int, log_std: Array) -> None:
         self._kernels.heads.log_prob(

@@ -262,7 +262,7 @@ class DropInModel(OnPolicyModel):
             env = VecEnvAdapter(as_vec_env(env))
         arrays, meta = files.read_model(path, cls.config_class, env)
         _check_policy_kwargs(overrides, meta)
-        return cls.from_state(arrays, meta, env=env, **overrides)
+        return cls.from_state(arrays, meta, env=env, **arguments.with_zero_rates(overrides))
 
     def state_dict(self) -> tuple[dict[str, Array], dict[str, Any]]:
         """See ``OnPolicyModel``."""

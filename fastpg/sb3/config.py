@@ -27,7 +27,7 @@ from fastpg.updates.first_order import JointGradientStep
 from fastpg.updates.local_model import LocalModelUpdate
 from fastpg.updates.proximal import ProximalUpdate
 from fastpg.updates.proximity import KLNewOld
-from fastpg.updates.schedules import Schedule
+from fastpg.updates.schedules import LinearSchedule, Schedule
 
 #: Norm of the residual at which conjugate gradient ends. Source: sb3-contrib (1e-10 for its square).
 CG_TOLERANCE = 1e-5
@@ -59,6 +59,8 @@ _FIXED_ADVICE = {
     "rollout_buffer_kwargs": "there is one rollout buffer; leave it out",
     "_init_setup_model": "the networks are always built; leave it out",
 }
+#: Arguments that may be schedules.
+SCHEDULED = ("learning_rate", "clip_range", "clip_range_vf")
 #: Keys of ``policy_kwargs`` that are accepted where they say what is done anyway.
 _HARMLESS: Mapping[str, tuple[Any, ...]] = {
     "features_extractor_kwargs": (None, {}),
@@ -170,12 +172,18 @@ def translate(config_class: type[ConfigT], arguments: Mapping[str, Any], *, n_en
     for name, remedy in _MADE_OUTSIDE.items():
         if name in arguments:
             raise ConfigError(f"{name}: expected the arguments of stable-baselines3, got it. Fix: {remedy}.")
-    given = {**arguments, "n_envs": n_envs}
+    given = {**with_zero_rates(arguments), "n_envs": n_envs}
     if given.get("policy_kwargs"):
         given["policy_kwargs"] = _plain_policy_kwargs(given["policy_kwargs"])
     if issubclass(config_class, A2CConfig):
         _translate_optimizer(given)
     return config_class.from_arguments(given)
+
+
+def with_zero_rates(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """``arguments`` with schedules that are 0 for the number 0, which scripts give as a learning rate when loading."""
+    is_zero = {name: type(arguments.get(name)) in (int, float) and arguments[name] == 0 for name in SCHEDULED}
+    return {name: LinearSchedule(0.0) if is_zero.get(name) else value for name, value in arguments.items()}
 
 
 def _plain_policy_kwargs(policy_kwargs: Any) -> Any:
@@ -210,7 +218,7 @@ def changed(config: ConfigT, name: str, value: Any) -> ConfigT:
     Raises:
         ConfigError: the value is out of range, or contradicts another argument.
     """
-    values = {field: getattr(config, field) for field in config.fields()} | {name: value}
+    values = {field: getattr(config, field) for field in config.fields()} | with_zero_rates({name: value})
     problems = type(config)._problems(values)
     if problems:
         raise ConfigError(f"{config.algorithm}: {'; '.join(problems)}. Nothing was changed.")

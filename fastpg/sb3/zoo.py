@@ -31,7 +31,10 @@ def register() -> dict[str, Any]:
         raise ImportError(f"The zoo needs the package rl_zoo3 ({error}). Fix: pip install rl_zoo3") from error
     table = {**zoo.ALGOS, **ALGORITHMS}
     for name in _TABLES:
-        module = importlib.import_module(name)
+        try:
+            module = importlib.import_module(name)
+        except ImportError:  # of what only this command needs; it will say so itself
+            continue
         if hasattr(module, "ALGOS"):
             module.ALGOS = table  # type: ignore[attr-defined]
     return table

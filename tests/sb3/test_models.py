@@ -273,6 +273,10 @@ def test_save_and_load_through_files(tmp_path) -> None:
     assert PPO.load(tmp_path / "x.model", policy_kwargs=SMALL_NET).policy_kwargs["net_arch"]["pi"] == [8]
     loaded = PPO.load(tmp_path / "x.model", custom_objects={"learning_rate": 0.5, "lr_schedule": None})
     assert loaded.learning_rate == 0.5
+    usual = {"learning_rate": 0.0, "lr_schedule": lambda _: 0.0, "clip_range": lambda _: 0.0}
+    loaded = PPO.load(tmp_path / "x.model", env="CartPole-v1", custom_objects=usual)
+    before = loaded.policy.params.copy()
+    assert np.array_equal(loaded.learn(16).policy.params, before)
     with pytest.raises(FileNotFoundError):
         PPO.load(tmp_path / "nothing")
     (tmp_path / "text").write_text("not a model at all")

@@ -13,20 +13,21 @@ import numpy as np
 from numba.extending import register_jitable
 from numpy.typing import NDArray
 
+from fastpg.kernels.jit._cache import enable_cache
 from fastpg.kernels.layout import HeadLayout, MLPLayout
 
 Array = NDArray[Any]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-#: Opt-in: an installation may be read-only, and a cache that cannot be written is an error in Numba.
+#: Opt-in: an import or a first call should write nothing.
 _USE_CACHE = os.environ.get("FASTPG_JIT_CACHE", "0") == "1"
 _NOTE = (
     "kernels are loaded from Numba's cache, or compiled and kept there"
     if _USE_CACHE
     else "kernels are compiled at their first call, which takes some seconds; FASTPG_JIT_CACHE=1 keeps them"
 )
-#: ``contract`` alone: a * b + c may become one fused multiply-add. Nothing is reordered; NaN and infinity keep their
-#: meaning.
+#: a * b + c may become one fused multiply-add. Nothing is reordered, but for the sum of squares of a gradient's norm;
+#: NaN and infinity keep their meaning.
 _FAST_MATH = {"contract"}
 
 #: Codes of ``HeadLayout.kind`` for compiled functions.
@@ -36,8 +37,16 @@ _KIND_CODES = {"categorical": CATEGORICAL, "bernoulli": BERNOULLI, "gaussian": G
 
 def jit(function: Function) -> Function:
     """Compile ``function`` when it is first called. It must not branch on types and must run as plain Python too."""
-    compiled = numba.njit(cache=_USE_CACHE, fastmath=_FAST_MATH, error_model="numpy", nogil=True)(function)
+    compiled = numba.njit(fastmath=_FAST_MATH, error_model="numpy", nogil=True)(function)
+    if _USE_CACHE and hasattr(compiled, "py_func"):
+        enable_cache(compiled)
     return cast(Function, compiled)
+
+
+def inner_sum(function: Function) -> Function:
+    """As ``inner``, for a sum that may be added in any order, and so in vectors."""
+    compiled: Function = register_jitable(fastmath=_FAST_MATH | {"reassoc"}, error_model="numpy")(function)
+    return compiled
 
 
 def inner(function: Function) -> Function:

@@ -47,7 +47,7 @@ def adam_numbers(
     numbers = np.empty((n_steps, 7))
     numbers[:, :4] = beta1, 1.0 - beta1, beta2, 1.0 - beta2
     numbers[:, 4] = learning_rate / (1.0 - beta1**steps)
-    numbers[:, 5] = np.sqrt(1.0 - beta2**steps)
+    numbers[:, 5] = 1.0 / np.sqrt(1.0 - beta2**steps)
     numbers[:, 6] = epsilon
     return numbers.astype(dtype)
 
@@ -61,10 +61,10 @@ def _run_adam(gradient: Array, numbers: Array, params: Array, first_moment: Arra
 def run_adam(gradient: Array, numbers: Array, params: Array, first_moment: Array, second_moment: Array) -> None:
     """One step in place: with separate inputs that may be the outputs, LLVM would not vectorise the loop."""
     beta1, rest1, beta2, rest2 = numbers[0], numbers[1], numbers[2], numbers[3]
-    step_size, root_correction, epsilon = numbers[4], numbers[5], numbers[6]
+    step_size, per_root, epsilon = numbers[4], numbers[5], numbers[6]
     for i in range(params.size):
         m = beta1 * first_moment[i] + rest1 * gradient[i]
         v = beta2 * second_moment[i] + rest2 * gradient[i] * gradient[i]
-        params[i] -= step_size * m / (np.sqrt(v) / root_correction + epsilon)
+        params[i] -= step_size * m / (np.sqrt(v) * per_root + epsilon)
         first_moment[i] = m
         second_moment[i] = v

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from fastpg.kernels.jit._compile import jit, writable
@@ -50,12 +49,16 @@ def _gae(
     out: Array,
 ) -> None:
     n_steps, n_envs = rewards.shape
+    if n_steps == 0:
+        return
     zero = discount * 0
-    advantages = np.zeros(n_envs, rewards.dtype)
-    for t in range(n_steps - 1, -1, -1):
+    last = n_steps - 1
+    for n in range(n_envs):
+        bootstrap = zero if terminated[last, n] else discount * next_values[last, n]
+        out[last, n] = rewards[last, n] + bootstrap - values[last, n]
+    for t in range(n_steps - 2, -1, -1):
+        now, later = out[t], out[t + 1]
         for n in range(n_envs):
             bootstrap = zero if terminated[t, n] else discount * next_values[t, n]
-            td_error = rewards[t, n] + bootstrap - values[t, n]
-            tail = zero if terminated[t, n] | truncated[t, n] else decay * advantages[n]
-            advantages[n] = td_error + tail
-            out[t, n] = advantages[n]
+            tail = zero if terminated[t, n] | truncated[t, n] else decay * later[n]
+            now[n] = rewards[t, n] + bootstrap - values[t, n] + tail

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpg.kernels.jit._compile import inner, jit
+from fastpg.kernels.jit._compile import inner, inner_sum, jit
 
 Array = NDArray[Any]
 
@@ -16,7 +16,7 @@ NORM_EPSILON = 1e-6
 
 
 def clip_global_norm(gradient: Array, *, max_norm: float, out: Array, stats: Array) -> None:
-    """Four partial sums in float64, then the scaling."""
+    """Partial sums in float64, then the scaling."""
     if out is not gradient:
         out[:] = gradient
     stats[0] = _clip_norm(out, max_norm)
@@ -40,18 +40,10 @@ def clip_norm(gradient: Array, max_norm: float) -> float:
     return float(norm)
 
 
-@inner
+@inner_sum
 def _sum_of_squares(gradient: Array) -> float:
-    s0, s1, s2, s3 = 0.0, 0.0, 0.0, 0.0
-    n = gradient.size
-    for i in range(0, n - n % 4, 4):
-        g0, g1 = np.float64(gradient[i]), np.float64(gradient[i + 1])
-        g2, g3 = np.float64(gradient[i + 2]), np.float64(gradient[i + 3])
-        s0 += g0 * g0
-        s1 += g1 * g1
-        s2 += g2 * g2
-        s3 += g3 * g3
-    for i in range(n - n % 4, n):
-        g0 = np.float64(gradient[i])
-        s0 += g0 * g0
-    return (s0 + s1) + (s2 + s3)
+    total = 0.0
+    for i in range(gradient.size):
+        g = np.float64(gradient[i])
+        total += g * g
+    return total
