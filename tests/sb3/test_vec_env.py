@@ -107,6 +107,31 @@ def test_a_worker_that_raises_or_dies_is_an_error() -> None:
         SubprocVecEnv([lambda: 1 // 0], start_method="fork")
 
 
+def test_an_environment_that_raises_or_returns_nonsense_is_named() -> None:
+    class Broken(CountingEnv):
+        result: object = None
+
+        def step(self, action):
+            if self.result is None:
+                raise RuntimeError("no more")
+            return self.result
+
+    env = DummyVecEnv([CountingEnv, Broken])
+    env.reset()
+    with pytest.raises(EnvError, match=r"step\(\) raised RuntimeError: no more — env 1 of 2"):
+        env.step(ACTIONS)
+    broken = env.envs[1]
+    broken.result = (np.zeros(2), 0.0, False, {})
+    with pytest.raises(EnvError, match=r"env 1 of 2\. \(It has to return \(observation, reward, terminated"):
+        env.step(ACTIONS)
+    broken.result = (np.zeros(2), None, False, False, {})
+    with pytest.raises(EnvError, match=r"TypeError.* — env 1 of 2"):
+        env.step(ACTIONS)
+    broken.result = (np.zeros(1), 0.0, False, False, {})
+    with pytest.raises(EnvDataError, match=r"expected shape \(2,\), got \(1,\) — env 1 of 2"):
+        env.step(ACTIONS)
+
+
 def test_spawned_workers(tmp_path) -> None:
     env = make_vec_env("CartPole-v1", n_envs=1, seed=3, vec_env_cls=SubprocVecEnv)
     try:
@@ -312,3 +337,18 @@ def test_make_vec_env(tmp_path) -> None:
     assert [info["seed"] for info in env.reset_infos] == [4, 5]
     assert sorted(path.name for path in (tmp_path / "logs").iterdir()) == ["3.monitor.csv", "4.monitor.csv"]
     env.close()
+
+
+def test_results_as_x_and_y() -> None:
+    from fastpg.sb3.common.results_plotter import ts2xy, window_func
+
+    table = {"r": np.array([1.0, 2.0, 6.0]), "l": np.array([3, 4, 5]), "t": np.array([0.0, 1800.0, 3600.0])}
+    assert [ts2xy(table, axis)[0].tolist() for axis in ("timesteps", "episodes", "walltime_hrs")] == [
+        [3, 7, 12],
+        [0, 1, 2],
+        [0.0, 0.5, 1.0],
+    ]
+    x, y = window_func(*ts2xy(table, "timesteps"), 2, np.mean)
+    assert (x.tolist(), y.tolist()) == ([7, 12], [1.5, 4.0])
+    with pytest.raises(ConfigError, match="x_axis: expected 'timesteps'"):
+        ts2xy(table, "days")

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import gymnasium as gym
 import numpy as np
 from gymnasium.vector.utils import create_empty_array
 
-from fastpg.errors import ConfigError
+from fastpg.errors import ConfigError, EnvDataError, EnvError, FastPGError
 from fastpg.sb3.common.vec_env.base_vec_env import Array, Indices, Step, VecEnv
 from fastpg.sb3.common.wrapping import is_wrapped
+
+#: What is said beside an exception of an environment, which may come from what it returned.
+_API = {
+    "reset": "(It has to return (observation, info).)",
+    "step": "(It has to return (observation, reward, terminated, truncated, info); wrap the old Gym API with shimmy.)",
+}
 
 
 class DummyVecEnv(VecEnv):
@@ -39,8 +45,10 @@ class DummyVecEnv(VecEnv):
         first = self.envs[0]
         super().__init__(len(self.envs), first.observation_space, first.action_space)
         self.metadata = first.metadata
-        self._buffer: Any = create_empty_array(first.observation_space, n=self.num_envs, fn=np.zeros)
+        buffer: Any = create_empty_array(first.observation_space, n=self.num_envs, fn=np.zeros)
+        self._buffer = buffer
         self._is_array = isinstance(self._buffer, np.ndarray)
+        self._shape: tuple[int, ...] = self._buffer.shape[1:] if isinstance(self._buffer, np.ndarray) else ()
         self._rewards = np.zeros(self.num_envs, np.float32)
         self._dones = np.zeros(self.num_envs, np.bool_)
         self._infos: list[dict[str, Any]] = [{} for _ in range(self.num_envs)]
@@ -56,8 +64,18 @@ class DummyVecEnv(VecEnv):
 
     def _reset_one(self, index: int, *, seed: int | None = None, options: dict[str, Any] | None = None) -> None:
         arguments = {"options": options} if options else {}
-        observation, self.reset_infos[index] = self.envs[index].reset(seed=seed, **arguments)
+        try:
+            observation, self.reset_infos[index] = self.envs[index].reset(seed=seed, **arguments)
+        except Exception as error:  # noqa: BLE001 - raised again, named
+            self._raise_env_error(error, "reset", index)
         self._keep(index, observation)
+
+    def _raise_env_error(self, error: Exception, method: str, index: int) -> NoReturn:
+        if isinstance(error, FastPGError):
+            raise error
+        raise EnvError(
+            f"{method}() raised {type(error).__name__}: {error} — env {index} of {self.num_envs}. {_API[method]}"
+        ) from error
 
     def step_async(self, actions: Array) -> None:
         """Keep ``actions`` (N, ...) for ``step_wait``."""
@@ -68,15 +86,18 @@ class DummyVecEnv(VecEnv):
         buffer, is_array = self._buffer, self._is_array
         infos = self._infos = [{}] * self.num_envs
         for index, (env, action) in enumerate(zip(self.envs, self.actions, strict=True)):
-            observation, reward, terminated, truncated, info = env.step(action)
-            self._rewards[index] = reward
+            try:
+                observation, reward, terminated, truncated, info = env.step(action)
+                self._rewards[index] = reward if reward.__class__ is float else float(reward)
+                infos[index] = info = dict(info)  # an environment may hand out the same dict again
+            except Exception as error:  # noqa: BLE001 - raised again, named
+                self._raise_env_error(error, "step", index)
             self._dones[index] = has_ended = terminated or truncated
-            infos[index] = info = dict(info)  # an environment may hand out the same dict again
             info["TimeLimit.truncated"] = truncated and not terminated
             if has_ended:
                 info["terminal_observation"] = observation
                 self._reset_one(index)
-            elif is_array:
+            elif is_array and observation.__class__ is np.ndarray and observation.shape == self._shape:
                 buffer[index] = observation
             else:
                 self._keep(index, observation)
@@ -85,6 +106,11 @@ class DummyVecEnv(VecEnv):
     def _keep(self, index: int, observation: Any) -> None:
         """Store the observation of environment ``index`` in the batch."""
         if self._is_array:
+            if np.shape(observation) != self._shape:
+                raise EnvDataError(
+                    f"observation: expected shape {self._shape}, got {np.shape(observation)} — env {index} of "
+                    f"{self.num_envs}. Fix: return observations of the declared space {self.observation_space}."
+                )
             self._buffer[index] = observation
         elif isinstance(self._buffer, dict):
             for key, batch in self._buffer.items():

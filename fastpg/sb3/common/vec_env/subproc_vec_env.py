@@ -72,7 +72,8 @@ def _work(connection: Any, parent: Any, env_fn: CloudpickleWrapper) -> None:
 
 def _portable(error: Exception) -> tuple[bool, str]:
     """(is it an AttributeError, text): exceptions themselves may not survive the pipe."""
-    return isinstance(error, AttributeError), f"{type(error).__name__}: {error}"
+    origin = error.__cause__ or error
+    return isinstance(origin, AttributeError), f"{type(origin).__name__}: {origin}"
 
 
 class SubprocVecEnv(VecEnv):
