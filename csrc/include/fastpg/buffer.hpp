@@ -39,7 +39,7 @@ public:
     }
 
 private:
-    static constexpr std::size_t kAlignment = 64;
+    static constexpr std::size_t kAlignment = 64;  // a cache line
 
     void release() {
         if (data_ != nullptr) ::operator delete(data_, std::align_val_t{kAlignment});
@@ -47,6 +47,17 @@ private:
     }
 
     T* data_ = nullptr;
+};
+
+// Made before the buffers of a kernel that take about that many bytes together, and is called again and again. glibc
+// takes large arrays from the operating system and returns them, so that every call would fault in each of their pages
+// anew; once one array of this size has been freed, it keeps as much for the next call.
+struct MemoryHint {
+    explicit MemoryHint(std::size_t bytes) {
+        void* memory = ::operator new(bytes);
+        asm volatile("" : : "r"(memory) : "memory");  // not to be optimised away
+        ::operator delete(memory);
+    }
 };
 
 // Up to `capacity` objects, deleted with it.
@@ -84,9 +95,18 @@ inline void copy(const T* from, Index n, T* to) {
     if (n > 0 && from != to) __builtin_memmove(to, from, static_cast<std::size_t>(n) * sizeof(T));
 }
 
+constexpr Index kCacheLine = 64;
+
+// Asks for the cache line of *from, to be in the second-level cache when it is needed some thousand cycles later.
+template <class T>
+FASTPG_INLINE void prefetch(const T* from) {
+    __builtin_prefetch(from, 0, 2);
+}
+
 template <class T>
 FASTPG_INLINE void copy_panel(const T* from, T* to) {
-    __builtin_memcpy(to, from, kPanel * sizeof(T));
+#pragma GCC unroll 16
+    for (int i = 0; i < kPanel; i += kLanes<T>) store(to + i, load(from + i));
 }
 
 // 1 <= n < 16 numbers, without a loop: pairs of blocks that may overlap.

@@ -14,10 +14,12 @@
 namespace fastpg {
 namespace FASTPG_ISA {
 
-// A minibatch: rows index[0 .. n) of the batch, or all of it if index is null.
+// A minibatch: rows index[0 .. n) of the batch, or all of it if index is null. Where it is followed, index goes on for
+// at least a tile: with rows that are needed next, or any others.
 struct Minibatch {
     const std::int64_t* index;
     Index n_rows;
+    bool is_followed = false;
 
     Index row(Index i) const {
         return index != nullptr ? static_cast<Index>(index[i]) : i;
@@ -88,9 +90,9 @@ private:
 
     void add_tile(const PpoBatch<T>& batch, const Minibatch& rows, const ClippedLossRule& rule, Index first, Index n,
                   PolicySums& sums) {
-        network_.tile.load_inputs(batch.observations, rows.rows_from(first), first, n);
+        network_.tile.load_inputs(batch.observations, rows.rows_from(first), first, n, rows.is_followed);
         network_.tile.forward(network_.params.data(), n);
-        head_.load_actions(batch.actions, rows.rows_from(first), first, n);
+        head_.load_actions(batch.actions, rows.rows_from(first), first, n, rows.is_followed);
         head_.evaluate(n);
         gather(batch.old_log_probs, rows, first, n, old_log_probs_.data());
         const double scale = -1.0 / static_cast<double>(rows.n_rows);
@@ -189,7 +191,7 @@ public:
         double sum = 0;
         const bool is_clipping = rule.clip_range_vf <= __DBL_MAX__;
         for_each_tile(rows.n_rows, [&](Index first, Index n) {
-            network_.tile.load_inputs(batch.observations, rows.rows_from(first), first, n);
+            network_.tile.load_inputs(batch.observations, rows.rows_from(first), first, n, rows.is_followed);
             network_.tile.forward(network_.params.data(), n);
             gather(batch.returns, rows, first, n, returns_.data());
             if (is_clipping) gather(batch.old_values, rows, first, n, old_values_.data());
@@ -267,7 +269,7 @@ void clipped_loss_gradient(const ActorCriticShape& shape, const ClippedLossRule&
         2,
         [](void* context, int index) {
             Work& w = *static_cast<Work*>(context);
-            const Minibatch all{nullptr, w.batch.n_rows};
+            const Minibatch all{nullptr, w.batch.n_rows, false};
             if (index == 0) {
                 w.policy_sums = w.policy.compute(w.batch, all, w.rule);
             } else {

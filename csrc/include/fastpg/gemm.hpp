@@ -103,8 +103,15 @@ FASTPG_INLINE void add_product(Block<T, kRows, kPanels>& sum, const T* from_a, I
     for (Index k = 0; k < left; ++k) sum.template add_product<kPanel>(from_a + k, from_b + k * kPanel, b_stride);
 }
 
-// C = init + A B for n_rows rows: A (n_rows, depth), B (depth, 16 n_panels), both in panels; init is one row.
-template <class T>
+// What becomes of a block of a product before it is written: nothing.
+struct AsItIs {
+    template <class T, int kRows, int kPanels>
+    FASTPG_INLINE void apply(Block<T, kRows, kPanels>&, Index, Index) const {}
+};
+
+// C = init + A B for n_rows rows: A (n_rows, depth), B (depth, 16 n_panels), both in panels; init is one row. The
+// epilogue's apply(block, row, panel) sees every block once, those of a panel in the order of their rows.
+template <class T, class Epilogue = AsItIs>
 struct Product {
     Panels<const T> a;
     Panels<const T> b;
@@ -112,12 +119,14 @@ struct Product {
     Panels<T> c;
     Index depth;
     Index n_panels;
+    Epilogue epilogue = {};
 
     template <int kRows, int kPanels>
     FASTPG_INLINE void block(Index row, Index panel) const {
         Block<T, kRows, kPanels> sum;
         sum.read(init.data + panel * init.stride, init.stride, 0);
         add_product(sum, a.data + row * kPanel, a.stride, b.data + panel * b.stride, b.stride, depth);
+        epilogue.apply(sum, row, panel);
         sum.write(c.data + panel * c.stride + row * kPanel, c.stride);
     }
 };
@@ -199,14 +208,27 @@ __attribute__((noinline)) void run_rows(const Task& task, Index first, Index las
     run_panels<kRows, 1>(task, first, last, panel);
 }
 
-// Rows first ... last: as many blocks of kRows as fit, the rest in smaller ones.
+// Blocks of `rows` <= kRows rows.
+template <class T, int kRows, class Task>
+FASTPG_INLINE void run_blocks(const Task& task, Index first, Index last, Index rows) {
+    if (rows == kRows) {
+        if (first < last) run_rows<T, kRows>(task, first, last);
+    } else if constexpr (kRows > 1) {
+        run_blocks<T, kRows - 1>(task, first, last, rows);
+    }
+}
+
+// Rows first ... last in as few blocks of at most kRows rows as possible, all as large as each other or one row larger:
+// 64 = 9 * 6 + 2 * 5. A small block keeps the multiply-add units waiting.
 template <class T, int kRows, class Task>
 FASTPG_INLINE void run_range(const Task& task, Index first, Index last) {
-    const Index whole = first + (last - first) / kRows * kRows;
-    if (whole > first) run_rows<T, kRows>(task, first, whole);
-    if constexpr (kRows > 1) {
-        if (whole < last) run_range<T, kRows == 6 ? 4 : kRows / 2>(task, whole, last);
-    }
+    const Index n_rows = last - first;
+    if (n_rows <= 0) return;
+    const Index n_blocks = (n_rows + kRows - 1) / kRows;
+    const Index rows = n_rows / n_blocks, n_larger = n_rows - n_blocks * rows;
+    const Index middle = first + n_larger * (rows + 1);
+    run_blocks<T, kRows>(task, first, middle, rows + 1);
+    run_blocks<T, kRows>(task, middle, last, rows);
 }
 
 template <class T>
@@ -214,16 +236,47 @@ inline void multiply(const Product<T>& task, Index n_rows) {
     run_range<T, kMaxRows<T>>(task, 0, n_rows);
 }
 
+template <class T, class Epilogue>
+inline void multiply_then(const Product<T, Epilogue>& task, Index n_rows) {
+    run_range<T, kMaxRows<T>>(task, 0, n_rows);
+}
+
+// The 16 rows from `row` on in blocks of at most kMaxRows, of which `kLeft` rows are left.
+template <class T, int kPanels, int kLeft, class Task>
+FASTPG_INLINE void run_panel(const Task& task, Index row, Index panel) {
+    if constexpr (kLeft > 0) {
+        constexpr int kBlocks = (kLeft + kMaxRows<T> - 1) / kMaxRows<T>;
+        constexpr int kRows = (kLeft + kBlocks - 1) / kBlocks;
+        task.template block<kRows, kPanels>(row, panel);
+        run_panel<T, kPanels, kLeft - kRows>(task, row + kRows, panel);
+    }
+}
+
+// All panels of A beside kPanels of B at a time, which stay in the cache.
+template <class T, int kPanels, class Task>
+__attribute__((noinline)) Index run_columns(const Task& task, Index n_rows, Index panel) {
+    for (; panel + kPanels <= task.n_panels; panel += kPanels) {
+        for (Index row = 0; row < n_rows; row += kPanel) run_panel<T, kPanels, kPanel>(task, row, panel);
+    }
+    return panel;
+}
+
 // Blocks do not cross the panels of A.
 template <class T>
 inline void add_outer(const OuterProduct<T>& task, Index n_rows) {
-    const Panels<const T> start =
-        task.is_first ? Panels<const T>{kZeros<T>, 0} : Panels<const T>{task.c.data, task.c.stride};
+    constexpr int kWidest = panels_at_once<T>(kMaxRows<T>);
+    const Panels<const T> c{task.c.data, task.c.stride}, zeros{kZeros<T>, 0};
+    const bool is_first = task.is_first;
     const OuterProductFrom<T> whole{
-        task.a, task.b, task.c, task.depth, task.n_panels, start, task.is_first ? 0 : kPanel};
-    for (Index row = 0; row < n_rows; row += kPanel) {
-        run_range<T, kMaxRows<T>>(whole, row, smaller(row + kPanel, n_rows));
+        task.a, task.b, task.c, task.depth, task.n_panels, is_first ? zeros : c, is_first ? 0 : kPanel};
+    const Index whole_rows = n_rows / kPanel * kPanel;
+    if (whole_rows > 0) {
+        Index panel = 0;
+        if constexpr (kWidest >= 4) panel = run_columns<T, 4>(whole, whole_rows, panel);
+        if constexpr (kWidest >= 2) panel = run_columns<T, 2>(whole, whole_rows, panel);
+        run_columns<T, 1>(whole, whole_rows, panel);
     }
+    run_range<T, kMaxRows<T>>(whole, whole_rows, n_rows);
 }
 
 }  // namespace FASTPG_ISA

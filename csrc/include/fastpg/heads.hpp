@@ -57,12 +57,13 @@ public:
         return entropy_.data();
     }
 
-    // Loads rows index[0 .. n_rows), or first_row ... if index is null.
-    void load_actions(const Actions<T>& actions, const std::int64_t* index, Index first_row, Index n_rows) {
+    // Loads rows index[0 .. n_rows), or first_row ... if index is null; `is_followed` as in MlpTile::load_inputs.
+    void load_actions(const Actions<T>& actions, const std::int64_t* index, Index first_row, Index n_rows,
+                      bool is_followed = false) {
         if (actions.discrete != nullptr) {
-            load_columns(actions.discrete, index, first_row, n_rows);
+            load_columns(actions.discrete, index, first_row, n_rows, is_followed);
         } else {
-            load_columns(actions.continuous, index, first_row, n_rows);
+            load_columns(actions.continuous, index, first_row, n_rows, is_followed);
         }
     }
 
@@ -147,12 +148,10 @@ public:
 
 private:
     template <class U>
-    void load_columns(const U* actions, const std::int64_t* index, Index first_row, Index n_rows) {
+    void load_columns(const U* actions, const std::int64_t* index, Index first_row, Index n_rows, bool is_followed) {
         const Index n = columns_.shape.n_actions;
         for (Index row = 0; row < n_rows; ++row) {
-            if (index != nullptr && row + kPrefetchRows < n_rows) {
-                __builtin_prefetch(actions + static_cast<Index>(index[row + kPrefetchRows]) * n);
-            }
+            if (is_followed) prefetch(actions + static_cast<Index>(index[row + kTileRows]) * n);
             const U* from = actions + (index != nullptr ? static_cast<Index>(index[row]) : first_row + row) * n;
             T* to = actions_.data() + row;
             for (Index d = 0; d < n; ++d) to[d * columns_.stride] = static_cast<T>(from[d]);

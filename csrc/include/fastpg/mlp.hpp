@@ -5,6 +5,7 @@
 // Padding is zero and stays zero: in activations (tanh(0) = relu(0) = 0), gradients and Adam's moments.
 #pragma once
 
+#include "fastpg/activations.hpp"
 #include "fastpg/buffer.hpp"
 #include "fastpg/elementary.hpp"
 #include "fastpg/gemm.hpp"
@@ -16,7 +17,6 @@ namespace fastpg {
 namespace FASTPG_ISA {
 
 constexpr Index kTileRows = 64;
-constexpr Index kPrefetchRows = 12;  // ahead of the one that is loaded
 
 // Lane L of a fold: groups of `group` lanes of a and b become groups of half the size, a's and b's in turn.
 template <int kSize>
@@ -162,11 +162,13 @@ public:
         activations_ = activations != nullptr ? activations : own_activations_.data();
     }
 
-    // Loads rows index[0 .. n_rows) (or first_row ... if index is null) of `inputs` (B, O).
-    void load_inputs(const T* inputs, const std::int64_t* index, Index first_row, Index n_rows) {
+    // Loads rows index[0 .. n_rows) (or first_row ... if index is null) of `inputs` (B, O). Rows of a minibatch lie
+    // anywhere: with `is_followed`, index has the rows of the next tile, too, which are asked for meanwhile.
+    void load_inputs(const T* inputs, const std::int64_t* index, Index first_row, Index n_rows,
+                     bool is_followed = false) {
         const Index n_in = plan_.layer(0).n_in;
         for (Index row = 0; row < n_rows; ++row) {
-            if (index != nullptr) prefetch_row(inputs, index, row + kPrefetchRows, n_rows, n_in);
+            if (is_followed) prefetch_row(inputs + static_cast<Index>(index[row + kTileRows]) * n_in, n_in);
             const T* from = inputs + (index != nullptr ? static_cast<Index>(index[row]) : first_row + row) * n_in;
             T* to = activations_ + row * kPanel;
             Index left = n_in;
@@ -180,18 +182,19 @@ public:
     }
 
     void forward(const T* packed, Index n_rows) {
-        for (Index l = 0; l + 1 < plan_.n_layers(); ++l) {
-            const Layer& layer = plan_.layer(l);
-            const T* bias = packed + layer.bias_at();
-            multiply<T>({input(l),
-                         {packed + layer.at, layer.panel_stride()},
-                         {bias, layer.panel_stride()},
-                         output(l),
-                         layer.n_in,
-                         layer.out_panels()},
-                        n_rows);
-            activate(output(l), layer.out_panels(), n_rows);
-        }
+        by_activation([&](auto function) {
+            using Function = decltype(function);
+            for (Index l = 0; l + 1 < plan_.n_layers(); ++l) {
+                const Layer& layer = plan_.layer(l);
+                const Product<T, Activate<T, Function>> task{input(l),
+                                                             {packed + layer.at, layer.panel_stride()},
+                                                             {packed + layer.bias_at(), layer.panel_stride()},
+                                                             output(l),
+                                                             layer.n_in,
+                                                             layer.out_panels()};
+                multiply_then(task, n_rows);
+            }
+        });
         last_forward(packed, n_rows);
     }
 
@@ -213,17 +216,10 @@ public:
         Panels<T> previous{gradient_b_.data(), panel_stride()};
         last_backward(n_rows, current, gradient, is_first);
         for (Index l = plan_.n_layers() - 1; l > 0; --l) {
-            const Layer& layer = plan_.layer(l);
-            const T* weight = layer.is_last ? packed + layer.at : transposed_.data() + transposed_at_.data()[l];
-            multiply<T>({{current.data, current.stride},
-                         {weight, layer.n_out * kPanel},
-                         {zeros_.data(), 0},
-                         previous,
-                         layer.n_out,
-                         layer.in_panels()},
-                        n_rows);
             const Layer& below = plan_.layer(l - 1);
-            deactivate(previous, output(l - 1), n_rows, below, gradient, is_first);
+            by_activation([&](auto function) {
+                pass_back<decltype(function)>(packed, l, current, previous, n_rows, gradient, is_first);
+            });
             add_outer<T>({input(l - 1),
                           {previous.data, previous.stride},
                           {gradient + below.at, below.panel_stride()},
@@ -248,62 +244,60 @@ protected:
         return {activations_ + activation_at_.data()[l + 1], panel_stride()};
     }
 
-    // Asks for row index[i] of `inputs`, if there is one: rows of a minibatch lie anywhere.
-    static FASTPG_INLINE void prefetch_row(const T* inputs, const std::int64_t* index, Index i, Index n_rows,
-                                           Index n_in) {
-        if (i >= n_rows) return;
-        const T* from = inputs + static_cast<Index>(index[i]) * n_in;
-        __builtin_prefetch(from);
-        __builtin_prefetch(from + smaller<Index>(n_in, kPanel) - 1);
-        if (n_in > kPanel) __builtin_prefetch(from + n_in - 1);
+    static FASTPG_INLINE void prefetch_row(const T* row, Index n_in) {
+        constexpr Index kLine = kCacheLine / static_cast<Index>(sizeof(T));
+        for (Index i = 0; i < n_in; i += kLine) prefetch(row + i);
+        prefetch(row + n_in - 1);
     }
 
-    // The activation of rows 0 ... n_rows in place.
-    void activate(const Panels<T>& y, Index n_panels, Index n_rows) {
-        const bool is_tanh = plan_.activation() == Activation::kTanh;
-        for (Index p = 0; p < n_panels; ++p) {
-            T* panel = y.data + p * y.stride;
-            if (is_tanh) {
-                for (Index i = 0; i < n_rows * kPanel; i += kLanes<T>) store(panel + i, vec_tanh<T>(load(panel + i)));
-            } else {
-                for (Index i = 0; i < n_rows * kPanel; i += kLanes<T>) {
-                    store(panel + i, at_least<T>(load(panel + i), Vec<T>{}));
+    // Calls f with an object of the activation's class.
+    template <class Function>
+    FASTPG_INLINE void by_activation(Function f) const {
+        if (plan_.activation() == Activation::kTanh) {
+            f(Tanh<T>{});
+        } else {
+            f(Relu<T>{});
+        }
+    }
+
+    // From the gradient by what layer l > 0 puts out to that by what the layer below puts in to its activation.
+    template <class Function>
+    void pass_back(const T* packed, Index l, const Panels<T>& current, const Panels<T>& previous, Index n_rows,
+                   T* gradient, bool is_first) {
+        const Layer& layer = plan_.layer(l);
+        const Layer& below = plan_.layer(l - 1);
+        const T* weight = layer.is_last ? packed + layer.at : transposed_.data() + transposed_at_.data()[l];
+        const Product<T, Deactivate<T, Function>> task{
+            {current.data, current.stride},
+            {weight, layer.n_out * kPanel},
+            {zeros_.data(), 0},
+            previous,
+            layer.n_out,
+            layer.in_panels(),
+            {input(l), {gradient + below.bias_at(), below.panel_stride()}, is_first}};
+        multiply_then(task, n_rows);
+    }
+
+    // dy <- dy * activation'(y), and its sum over rows is added to the gradient of the bias.
+    void deactivate(const Panels<T>& dy, const Panels<T>& y, Index n_rows, const Layer& layer, T* gradient) {
+        by_activation([&](auto function) {
+            for (Index p = 0; p < layer.out_panels(); ++p) {
+                T* bias = gradient + layer.bias_at() + p * layer.panel_stride();
+                Panel<T> sum = load_panel(bias);
+                T* d = dy.data + p * dy.stride;
+                const T* h = y.data + p * y.stride;
+                for (Index row = 0; row < n_rows; ++row) {
+#pragma GCC unroll 16
+                    for (int i = 0; i < kParts<T>; ++i) {
+                        const Index at = row * kPanel + i * kLanes<T>;
+                        const Vec<T> x = decltype(function)::chain(load(d + at), load(h + at));
+                        store(d + at, x);
+                        sum.part[i] += x;
+                    }
                 }
+                store_panel(bias, sum);
             }
-        }
-    }
-
-    // dy <- dy * activation'(y), and its sum over rows is added to the gradient of the bias, or takes its place.
-    void deactivate(const Panels<T>& dy, const Panels<T>& y, Index n_rows, const Layer& layer, T* gradient,
-                    bool is_first = false) {
-        const bool is_tanh = plan_.activation() == Activation::kTanh;
-        for (Index p = 0; p < layer.out_panels(); ++p) {
-            T* bias = gradient + layer.bias_at() + p * layer.panel_stride();
-            Panel<T> sum = is_first ? Panel<T>{} : load_panel(bias);
-            T* d = dy.data + p * dy.stride;
-            const T* h = y.data + p * y.stride;
-            if (is_tanh) {
-                add_derivatives(d, h, n_rows, sum, [](const Vec<T>& x, const Vec<T>& t) { return x - x * (t * t); });
-            } else {
-                add_derivatives(d, h, n_rows, sum,
-                                [](const Vec<T>& x, const Vec<T>& t) { return select<T>(t > 0, x, Vec<T>{}); });
-            }
-#pragma GCC unroll 16
-            for (int i = 0; i < kParts<T>; ++i) store(bias + i * kLanes<T>, sum.part[i]);
-        }
-    }
-
-    template <class Derivative>
-    static FASTPG_INLINE void add_derivatives(T* d, const T* h, Index n_rows, Panel<T>& sum, Derivative derivative) {
-        for (Index row = 0; row < n_rows; ++row) {
-#pragma GCC unroll 16
-            for (int i = 0; i < kParts<T>; ++i) {
-                const Index at = row * kPanel + i * kLanes<T>;
-                const Vec<T> x = derivative(load(d + at), load(h + at));
-                store(d + at, x);
-                sum.part[i] += x;
-            }
-        }
+        });
     }
 
     // Some rows beyond the last one are computed as well: the tile has them.

@@ -128,13 +128,14 @@ public:
           batch_(batch),
           state_(state),
           host_(host),
+          memory_(workspace(shape, batch.n_rows)),
           minibatches_{batch.n_rows, smaller(rule.batch_size, batch.n_rows)},
           policy_(shape, minibatches_.largest()),
           value_(shape, minibatches_.largest()),
           policy_optimizer_(policy_.network(), state),
           value_optimizer_(value_.network(), advance(state, policy_.network().dense_size())),
           barrier_(2) {
-        for (Buffer<std::int64_t>& order : orders_) order.reset(batch.n_rows);
+        for (Buffer<std::int64_t>& order : orders_) order.reset(batch.n_rows + kTileRows);
         if (rule.loss.kl_coef != 0) remember_old_policy(shape, old_params);
     }
 
@@ -167,6 +168,14 @@ private:
         bool stop;
     };
 
+    // Bytes, roughly: parameters, both moments, gradient and transposed weights of the networks, order of the samples.
+    static std::size_t workspace(const ActorCriticShape& shape, Index n_rows) {
+        constexpr Index kCopies = 5;
+        const Index n_params = MlpPlan(shape.policy).packed_size() + MlpPlan(shape.value).packed_size();
+        return static_cast<std::size_t>(kCopies * n_params) * sizeof(T) +
+               static_cast<std::size_t>(2 * n_rows) * sizeof(std::int64_t);
+    }
+
     void remember_old_policy(const ActorCriticShape& shape, const T* old_params) {
         const Index n_network = policy_.network().plan.dense_size();
         old_head_inputs_.reset(batch_.n_rows * shape.head.n_inputs);
@@ -186,7 +195,7 @@ private:
             const std::int64_t* order = shuffle(role, epoch);
             if (role != kValue) record_.begin_epoch();
             for (Index j = 0; j < minibatches_.count(); ++j) {
-                const Minibatch rows{order + j * minibatches_.batch_size, minibatches_.size(j)};
+                const Minibatch rows{order + j * minibatches_.batch_size, minibatches_.size(j), true};
                 Exchange& exchange = exchanges_[turn++ % 2];
                 compute(role, rows, exchange);
                 if (role == kPolicy) exchange.is_policy_contended = load.is_contended();
@@ -243,6 +252,7 @@ private:
     PpoBatch<T> batch_;
     const OptimizerArrays<T> state_;
     const Host& host_;
+    MemoryHint memory_;
     MinibatchPlan minibatches_;
     PolicyLoss<T> policy_;
     ValueLoss<T> value_;

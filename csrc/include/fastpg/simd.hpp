@@ -160,6 +160,12 @@ FASTPG_INLINE Panel<T> load_panel(const T* from) {
     return p;
 }
 
+template <class T>
+FASTPG_INLINE void store_panel(T* to, const Panel<T>& p) {
+#pragma GCC unroll 16
+    for (int i = 0; i < kParts<T>; ++i) store(to + i * kLanes<T>, p.part[i]);
+}
+
 // Sum of 16 numbers by halves.
 template <class T>
 FASTPG_INLINE T sum16(const T* x) {
