@@ -318,7 +318,7 @@ def _add_diagonal(
     """Add the squared gradients of all factors to ``out``."""
     n_samples = moments.shape[0]
     n_factors = 1 if is_empirical else moments.shape[1]
-    gradient = np.empty_like(transposed)
+    gradient, part = np.empty_like(transposed), np.zeros_like(transposed)
     sample = np.empty(n_units(sizes), transposed.dtype)
     slopes = np.empty_like(sample)
     outputs_at = sample.size - sizes[-1]
@@ -329,7 +329,11 @@ def _add_diagonal(
             gradient[:] = 0
             backward_tile(transposed, sizes, is_relu, observations, n * sizes[0], 1, sample, 0, slopes, gradient)
             for j in range(gradient.size):
-                out[j] += gradient[j] * gradient[j]
+                part[j] += gradient[j] * gradient[j]
+        if (n + 1) % TILE_ROWS == 0 or n + 1 == n_samples:  # sums of sums round less
+            for j in range(part.size):
+                out[j] += part[j]
+                part[j] = 0
 
 
 @jit
