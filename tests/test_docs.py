@@ -15,6 +15,8 @@ from typing import Any
 import click
 import pytest
 
+from tests import source_lines
+
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 BLOCK = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -142,8 +144,35 @@ def test_links_lead_somewhere(path: Path) -> None:
         file, _, anchor = target.partition("#")
         page = (path.parent / file).resolve() if file else path
         assert page.exists(), f"{page_id(path)}: link to {target}"
-        if anchor:
+        if anchor and page.suffix != ".py":
             assert anchor in anchors(page), f"{page_id(path)}: no heading for {target}"
+
+
+@pytest.mark.parametrize("path", source_lines.PAGES, ids=page_id)
+def test_links_into_the_sources_name_the_right_line(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert text == source_lines.rewritten(path), "run: python -m tests.source_lines"
+    assert text.count(".py#L") == len(source_lines.SOURCE_LINK.findall(text)), "a link that the command does not keep"
+
+
+def test_every_algorithm_maps_its_pseudo_code_to_lines() -> None:
+    for path in sorted((ROOT / "fastpg/algorithms").glob("*.py")):
+        page = ROOT / f"docs/algorithms/{path.stem}.md"
+        if page.is_file():
+            rows = [line for line in page.read_text(encoding="utf-8").splitlines() if ".py#L" in line]
+            assert len(rows) >= 6, page
+            assert f"algorithms/{path.stem}.py#L" in "".join(rows), page
+
+
+def test_a_wrong_line_is_put_right_and_a_wrong_name_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "kernels").mkdir()
+    (tmp_path / "kernels/new.py").write_text("class A:\n    @property\n    def b(self): ...\n", encoding="utf-8")
+    page = tmp_path / "page.md"
+    page.write_text("[`A.b`, kernels/new.py:7](kernels/new.py#L9)", encoding="utf-8")
+    assert source_lines.rewritten(page) == "[`A.b`, kernels/new.py:3](kernels/new.py#L3)"
+    page.write_text("[`A.c`, kernels/new.py:7](kernels/new.py#L9)", encoding="utf-8")
+    with pytest.raises(source_lines.UnknownDefinitionError, match=r"page.md: kernels/new.py does not define A.c"):
+        source_lines.rewritten(page)
 
 
 def anchors(page: Path) -> set[str]:
