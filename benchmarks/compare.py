@@ -27,14 +27,23 @@ Results = dict[str, dict[str, Any]]
 
 
 def measure(workload: harness.Workload) -> dict[str, Any]:
-    """What one row of a table is made from; those who cannot run here are left out."""
+    """What one row of a table is made from.
+
+    Those who cannot run here are left out, and so are those who fail or whose result is wrong: ``failed`` names them.
+    """
     runs: dict[str, harness.Run] = {}
+    failed = []
     for contender in workload.contenders:
         reason = contender.missing()
         if reason is None:
-            runs[contender.name] = contender.prepare()
-            workload.check(runs[contender.name]())
-        else:
+            try:
+                run = contender.prepare()
+                workload.check(run())
+                runs[contender.name] = run
+            except Exception as error:  # noqa: BLE001  # of any library; the others shall still be measured
+                failed.append(contender.name)
+                reason = f"{type(error).__name__}: {error}"
+        if reason is not None:
             print(f"{workload.name}: without {contender.name}: {reason}", file=sys.stderr)
     times = harness.seconds_per_call(runs, rounds=workload.rounds)
     return {
@@ -43,6 +52,7 @@ def measure(workload: harness.Workload) -> dict[str, Any]:
         "unit": workload.unit,
         "is_rate": workload.is_rate,
         "flops": workload.flops / workload.n_units,
+        "failed": failed,
         "seconds": {name: seconds / workload.n_units for name, seconds in times.items()},
     }
 
@@ -117,12 +127,18 @@ def main() -> None:
     chosen = select(given.patterns)
     core = harness.pin_to_one_core()
     print(*machine.header(core), "Time per unit of work; in brackets: how many times the first column.\n", sep="\n")
-    results = {workload.name: row for workload in chosen if (row := measure(workload))["seconds"]}
+    results: Results = {}
+    for workload in chosen:
+        row = measure(workload)
+        if row["seconds"]:
+            results[workload.name] = row
+        if given.json is not None:
+            store(given.json, results, core)
     for group in dict.fromkeys(row["group"] for row in results.values()):
         rows = [row for row in results.values() if row["group"] == group]
         print(table(rows), *rates(rows, machine.fma_peak_gflops()), sep="\n\n", end="\n\n")
-    if given.json is not None:
-        store(given.json, results, core)
+    if failed := [f"{name}: {', '.join(row['failed'])}" for name, row in results.items() if row["failed"]]:
+        sys.exit("Failed: " + "; ".join(failed))
 
 
 if __name__ == "__main__":

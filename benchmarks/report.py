@@ -47,8 +47,8 @@ ARITHMETIC = ("ppo_update_b64", "ppo_update_b2048", "fvp_b2048", "cg10_b2048", "
 README_ROWS = ("ppo_update-small-64", "ppo_update-large-2048", "fisher_product-large-2048", "act-1", "gae-128x1024")
 
 
-def run_parts(parts: Iterable[str], seeds: int) -> None:
-    """Measure ``parts``, each in a process of its own but the first."""
+def run_parts(parts: Iterable[str], seeds: int) -> list[str]:
+    """Measure ``parts``, each in a process of its own but the first; returns the commands that failed."""
     RESULTS.mkdir(exist_ok=True)
     if "bench" in parts:
         (RESULTS / "bench.json").write_text(json.dumps(collect(), indent=1) + "\n", encoding="utf-8")
@@ -60,8 +60,11 @@ def run_parts(parts: Iterable[str], seeds: int) -> None:
         if "time-to-score" in parts
         else None,
     }
+    failed = []
     for command in filter(None, commands.values()):
-        subprocess.run([sys.executable, "-m", f"benchmarks.{command[0]}", *command[1:]], cwd=ROOT, check=True)
+        result = subprocess.run([sys.executable, "-m", f"benchmarks.{command[0]}", *command[1:]], cwd=ROOT, check=False)
+        failed += [command[0]] * (result.returncode != 0)
+    return failed
 
 
 def write_documents() -> None:
@@ -168,9 +171,10 @@ def main() -> None:
     parts = given.only.split(",")
     if unknown := set(parts) - set(PARTS):
         parser.error(f"--only: expected some of {', '.join(PARTS)}, got {', '.join(sorted(unknown))}")
-    if not given.write:
-        run_parts(parts, given.seeds)
+    failed = [] if given.write else run_parts(parts, given.seeds)
     write_documents()
+    if failed:
+        sys.exit(f"The documents are written, but something failed in: {', '.join(failed)}")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.buffers import RolloutBuffer
 from stable_baselines3.common.logger import configure
 
-from fastpg.bench.peers.sb3_bridge import SpacesOnly, fill_buffer, flat_parameters, set_flat_parameters
+from fastpg.bench.peers.sb3_bridge import SpacesOnly, fill_buffer, flat_parameters, networks_of, set_flat_parameters
 from fastpg.bench.problems import PolicyProblem, UpdateProblem
 from fastpg.bench.timing import Run
 
@@ -28,7 +28,7 @@ def _model(problem: PolicyProblem, **arguments: Any) -> PPO:
         else spaces.Discrete(head.sizes[0])
     )
     env = SpacesOnly(problem.layout.observation_size, action_space)
-    model = PPO("MlpPolicy", env, device="cpu", **arguments)
+    model = PPO("MlpPolicy", env, device="cpu", policy_kwargs=networks_of(problem.layout.policy), **arguments)
     model.set_logger(configure(None, []))
     set_flat_parameters(model.policy, problem.params)
     return model

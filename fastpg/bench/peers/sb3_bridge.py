@@ -14,6 +14,10 @@ import torch
 from gymnasium import spaces
 from stable_baselines3 import PPO
 
+from fastpg.kernels.layout import MLPLayout
+
+_ACTIVATIONS = {"tanh": torch.nn.Tanh, "relu": torch.nn.ReLU}
+
 
 class SpacesOnly(gymnasium.Env[Any, Any]):
     """An environment that only has spaces; it is never stepped."""
@@ -21,6 +25,11 @@ class SpacesOnly(gymnasium.Env[Any, Any]):
     def __init__(self, observation_size: int, action_space: spaces.Space[Any]) -> None:
         self.observation_space = spaces.Box(-np.inf, np.inf, (observation_size,), np.float32)
         self.action_space = action_space
+
+
+def networks_of(layout: MLPLayout) -> dict[str, Any]:
+    """``policy_kwargs`` of separate networks with the hidden layers and the activation of ``layout``."""
+    return {"net_arch": list(layout.sizes[1:-1]), "activation_fn": _ACTIVATIONS[layout.activation]}
 
 
 def parameters_in_order(policy: Any) -> list[tuple[torch.nn.Parameter, bool]]:

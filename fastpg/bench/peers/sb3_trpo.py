@@ -18,6 +18,7 @@ from fastpg.bench.peers.sb3_bridge import (
     SpacesOnly,
     fill_buffer,
     flat_parameters,
+    networks_of,
     parameters_in_order,
     set_flat_parameters,
 )
@@ -34,7 +35,8 @@ def _model(problem: PolicyProblem, **arguments: Any) -> TRPO:
     action_space: spaces.Space[Any] = (
         spaces.Box(-1.0, 1.0, (head.n_actions,), np.float32) if is_gaussian else spaces.Discrete(head.sizes[0])
     )
-    model = TRPO("MlpPolicy", SpacesOnly(problem.layout.observation_size, action_space), device="cpu", **arguments)
+    env = SpacesOnly(problem.layout.observation_size, action_space)
+    model = TRPO("MlpPolicy", env, device="cpu", policy_kwargs=networks_of(problem.layout.policy), **arguments)
     model.set_logger(configure(None, []))
     set_flat_parameters(model.policy, problem.params)
     return model
