@@ -24,10 +24,14 @@ POINTS = (10_000, 20_000, 30_000, 40_000, 60_000)
 N_ENVS = 8
 
 
+def home_of(library: str, algorithm: str) -> str:
+    """The package that has ``algorithm``."""
+    return "sb3_contrib" if (library, algorithm) == ("stable_baselines3", "TRPO") else library
+
+
 def run(library: str, algorithm: str, seed: int) -> tuple[list[float], float]:
     """(mean returns at ``POINTS``, steps per second of CPU time)."""
-    home = "sb3_contrib" if (library, algorithm) == ("stable_baselines3", "TRPO") else library
-    model_class = getattr(importlib.import_module(home), algorithm)
+    model_class = getattr(importlib.import_module(home_of(library, algorithm)), algorithm)
     make_vec_env = importlib.import_module(f"{library}.common.env_util").make_vec_env
     base = importlib.import_module(f"{library}.common.callbacks").BaseCallback
 
@@ -65,7 +69,8 @@ def main() -> None:
             curves = np.array([means for means, _ in results])
             cells = [f"{m:.0f} ± {s:.0f}" for m, s in zip(curves.mean(0), curves.std(0), strict=True)]
             speed = float(np.median([speed for _, speed in results]))
-            print(f"| {algorithm} | {library} | {' | '.join(cells)} | {speed:,.0f} |", flush=True)
+            home = home_of(library, algorithm)
+            print(f"| {algorithm} | {home} | {' | '.join(cells)} | {speed:,.0f} |", flush=True)
 
 
 if __name__ == "__main__":
