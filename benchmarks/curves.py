@@ -111,11 +111,18 @@ def _draw_batch_sizes(kinds: dict[str, Any]) -> Path:
                 axis.plot(*zip(*points, strict=True), marker="o", label=name)
         axis.axhline(1.0, color="black", linewidth=0.8)
         axis.set(title=f"{kind}: time over fastpg's", xscale="log", yscale="log", xlabel="samples")
+        _label_batch_sizes(axis)
         axis.legend()
         axes[-1].plot(BATCH_SIZES, curves["fraction"], marker="o", label=kind)
     axes[-1].set(title="fastpg: fraction of the peak", xscale="log", ylim=(0, 1), xlabel="samples")
+    _label_batch_sizes(axes[-1])
     axes[-1].legend()
     return _save(figure, "bench-batch-size.png")
+
+
+def _label_batch_sizes(axis: Any) -> None:
+    axis.minorticks_off()
+    axis.set_xticks(BATCH_SIZES, [f"{size // 1024}k" if size >= 1024 else str(size) for size in BATCH_SIZES])
 
 
 def _draw_threads(data: dict[str, Any]) -> Path:

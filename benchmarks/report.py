@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.compare import duration, rates, table
+from benchmarks.time_to_score import TASKS
 from benchmarks.time_to_score import table as score_table
 from fastpg.bench.report import collect, suffix
 from fastpg.bench.tasks import SHORT
@@ -44,24 +45,29 @@ GOALS = {
 }
 #: Rows whose cost is arithmetic: their goal scales with the peak of the machine.
 ARITHMETIC = ("ppo_update_b64", "ppo_update_b2048", "fvp_b2048", "cg10_b2048", "act_n1024")
+PICTURES = {
+    "bench-batch-size.png": "Time of the peers over fastpg's, and fastpg's fraction of the peak, by batch size",
+    "bench-threads.png": "fastpg's speed-up, and stable-baselines3's time over fastpg's, by number of threads",
+}
 README_ROWS = ("ppo_update-small-64", "ppo_update-large-2048", "fisher_product-large-2048", "act-1", "gae-128x1024")
 
 
-def run_parts(parts: Iterable[str], seeds: int) -> list[str]:
+def run_parts(parts: Iterable[str], seeds: int, tasks: str) -> list[str]:
     """Measure ``parts``, each in a process of its own but the first; returns the commands that failed."""
     RESULTS.mkdir(exist_ok=True)
     if "bench" in parts:
         (RESULTS / "bench.json").write_text(json.dumps(collect(), indent=1) + "\n", encoding="utf-8")
     groups = [part for part in parts if part in GROUPS]
-    commands = {
-        "compare": ["compare", *groups, "--json", str(RESULTS / "compare.json")] if groups else None,
-        "curves": ["curves"] if "curves" in parts else None,
-        "score": ["time_to_score", "--seeds", str(seeds), "--json", str(RESULTS / "time_to_score.json")]
-        if "time-to-score" in parts
-        else None,
-    }
+    commands: list[list[str]] = []
+    if groups:
+        commands.append(["compare", *groups, "--json", str(RESULTS / "compare.json")])
+    if "curves" in parts:
+        commands.append(["curves"])
+    if "time-to-score" in parts:
+        scores = ["--tasks", tasks, "--seeds", str(seeds), "--json", str(RESULTS / "time_to_score.json")]
+        commands.append(["time_to_score", *scores])
     failed = []
-    for command in filter(None, commands.values()):
+    for command in commands:
         result = subprocess.run([sys.executable, "-m", f"benchmarks.{command[0]}", *command[1:]], cwd=ROOT, check=False)
         failed += [command[0]] * (result.returncode != 0)
     return failed
@@ -77,6 +83,9 @@ def write_documents() -> None:
             sections[group] = _group(stored)
         if all(group in compare["groups"] for group in GROUPS):
             sections["readme"] = _readme_table(compare["groups"])
+    if (curves := _stored("curves")) is not None:
+        pictures = [f"![{text}](images/{name})" for name, text in PICTURES.items()]
+        sections["curves"] = "\n\n".join([_quoted(curves["header"]), *pictures])
     if (score := _stored("time_to_score")) is not None:
         sections["time-to-score"] = f"{_quoted(score['header'])}\n\n{score_table(score['tasks'])}"
     for page in (ROOT / "docs" / "benchmarks.md", ROOT / "README.md"):
@@ -166,12 +175,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join(PARTS), help="comma-separated parts")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each contender to each score")
+    parser.add_argument("--tasks", default=",".join(task.env_id for task in TASKS), help="of time-to-score")
     parser.add_argument("--write", action="store_true", help="measure nothing")
     given = parser.parse_args()
     parts = given.only.split(",")
     if unknown := set(parts) - set(PARTS):
         parser.error(f"--only: expected some of {', '.join(PARTS)}, got {', '.join(sorted(unknown))}")
-    failed = [] if given.write else run_parts(parts, given.seeds)
+    failed = [] if given.write else run_parts(parts, given.seeds, given.tasks)
     write_documents()
     if failed:
         sys.exit(f"The documents are written, but something failed in: {', '.join(failed)}")
