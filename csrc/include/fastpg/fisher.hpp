@@ -262,26 +262,8 @@ private:
     void multiply(const T* v, const Damping<T>& damping, T* out, const Host& host) {
         keep_derivatives(host);
         turn_last_layer(plan_.last(), v, last_along_.data());
-        const LastLayer<T> last{last_weight_.data(), last_along_.data()};
         for_each_chunk(host, [&](Worker& worker, Index t, T* sum) {
-            const Index n_rows = chunks_.tile_rows(t);
-            if (derivatives_per_tile_ > 0) {
-                worker.tile.tangent_by_kept(v, last, derivatives(t), n_rows);
-            } else {
-                worker.tile.tangent(params_.data(), v, last, n_rows);
-            }
-            T* u = worker.tile.output_gradient();
-            if (is_empirical_) {
-                metric_.multiply_empirical(moments(t), worker.tile.outputs(), extra(v), u, worker.along.data(), n_rows,
-                                           extra(sum));
-            } else {
-                metric_.multiply(moments(t), worker.tile.outputs(), u, n_rows);
-            }
-            if (derivatives_per_tile_ > 0) {
-                worker.tile.backward_by_kept(params_.data(), derivatives(t), n_rows, sum);
-            } else {
-                worker.tile.backward(params_.data(), n_rows, sum);
-            }
+            derivatives_per_tile_ > 0 ? multiply_by_kept(worker, t, v, sum) : multiply_tile(worker, t, v, sum);
         });
         reduce(out);
         if (!is_empirical_ && chunks_.n_rows > 0) {
@@ -291,6 +273,33 @@ private:
         if (!(factor > 0)) return;
         for (Index i = 0; i < size_; ++i) {
             out[i] += damping.scale != nullptr ? factor * damping.scale[i] * v[i] : factor * v[i];
+        }
+    }
+
+    void multiply_tile(Worker& worker, Index t, const T* v, T* sum) {
+        const Index n_rows = chunks_.tile_rows(t);
+        worker.tile.tangent(params_.data(), v, {last_weight_.data(), last_along_.data()}, n_rows);
+        apply_metric(worker, t, v, sum);
+        worker.tile.backward(params_.data(), n_rows, sum);
+    }
+
+    void multiply_by_kept(Worker& worker, Index t, const T* v, T* sum) {
+        const Index n_rows = chunks_.tile_rows(t);
+        T* kept = derivatives(t);
+        worker.tile.tangent_by_kept(params_.data(), v, {last_weight_.data(), last_along_.data()}, kept, n_rows);
+        apply_metric(worker, t, v, sum);
+        worker.tile.backward_by_kept(params_.data(), kept, n_rows, sum);
+    }
+
+    // M between the outputs and their gradient.
+    void apply_metric(Worker& worker, Index t, const T* v, T* sum) {
+        const Index n_rows = chunks_.tile_rows(t);
+        T* u = worker.tile.output_gradient();
+        if (is_empirical_) {
+            metric_.multiply_empirical(moments(t), worker.tile.outputs(), extra(v), u, worker.along.data(), n_rows,
+                                       extra(sum));
+        } else {
+            metric_.multiply(moments(t), worker.tile.outputs(), u, n_rows);
         }
     }
 

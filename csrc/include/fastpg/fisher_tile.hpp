@@ -2,6 +2,7 @@
 #pragma once
 
 #include "fastpg/clipped_loss.hpp"
+#include "fastpg/fisher_products.hpp"
 
 namespace fastpg {
 namespace FASTPG_ISA {
@@ -35,25 +36,28 @@ public:
     using Base::plan_;
 
     FisherTile(const MlpPlan& plan, Index max_rows) : Base(plan, max_rows) {
-        Index widest = plan.last().out_panels();
-        for (Index l = 0; l < plan.n_layers(); ++l) widest = larger(widest, plan.layer(l).in_panels());
+        Index widest = plan.last().out_panels(), all = 0;
+        for (Index l = 0; l < plan.n_layers(); ++l) {
+            widest = larger(widest, plan.layer(l).in_panels());
+            all += plan.layer(l).out_panels();
+        }
         tangent_a_.reset(widest * panel_stride());
         tangent_b_.reset(widest * panel_stride());
+        if (n_kept() > 0) all_.reset(all * panel_stride());
     }
 
     // With few outputs K the derivatives dz_k of every output by the hidden layers below the last hidden one, kept once
     // for a tile, replace the products with those layers' weights in both directions: 2 K n multiply-adds for n units
-    // in place of two products. Numbers to keep for a tile; 0 where it is not worth it.
+    // in place of two products. Numbers to keep for a tile, [k][panel][row]; 0 where it is not worth it.
     Index n_kept() const {
-        Index n_units = 0, n_weights = 0, n_panels = 0;
+        Index n_units = 0, n_weights = 0;
         for (Index l = 0; l + 2 < plan_.n_layers(); ++l) {
             n_units += plan_.layer(l).n_out;
-            n_panels += plan_.layer(l).out_panels();
             n_weights += plan_.layer(l + 1).n_in * plan_.layer(l + 1).n_out;
         }
         const Index n_outputs = plan_.last().n_out;
-        return n_outputs <= kMaxKeptOutputs && 2 * n_outputs * n_units < n_weights
-                   ? n_outputs * n_panels * panel_stride()
+        return n_outputs <= kMaxDotOutputs && 2 * n_outputs * n_units < n_weights
+                   ? n_outputs * kept_panels() * panel_stride()
                    : 0;
     }
 
@@ -67,48 +71,47 @@ public:
             }
             visit_deltas(packed, n_rows, [&](Index l, const Panels<T>& dz) {
                 if (l + 2 >= plan_.n_layers()) return;
-                const Panels<T> to = kept_panels(kept, l, k);
+                T* to = kept + (k * kept_panels() + first_panel(l)) * panel_stride();
                 for (Index p = 0; p < plan_.layer(l).out_panels(); ++p) {
-                    copy(dz.data + p * dz.stride, n_rows * kPanel, to.data + p * to.stride);
+                    copy(dz.data + p * dz.stride, n_rows * kPanel, to + p * panel_stride());
                 }
             });
         }
     }
 
     // As `tangent`, with the derivatives kept.
-    void tangent_by_kept(const T* direction, const LastLayer<T>& last, T* kept, Index n_rows) {
-        const Panels<T> s{tangent_a_.data(), panel_stride()};
-        const Panels<T> top{tangent_b_.data(), panel_stride()};
+    void tangent_by_kept(const T* packed, const T* direction, const LastLayer<T>& last, const T* kept, Index n_rows) {
         const Index l_top = plan_.n_layers() - 2;
-        multiply<T>(along(direction, l_top, top), n_rows);
+        multiply_hidden(direction, kept, n_rows);
+        const Panels<T> below = hidden(0), top = hidden(l_top);
         differentiate(top, output(l_top), plan_.layer(l_top).out_panels(), n_rows);
-        last_tangent(last, {top.data, top.stride}, n_rows);
-        for (Index l = 0; l < l_top; ++l) {
-            multiply<T>(along(direction, l, s), n_rows);
-            add_dots(s, kept, l, n_rows);
+        const OutputWeights<T> terms[] = {
+            {{below.data, below.stride}, kept, kPanel, kept_panels() * panel_stride(), panel_stride(), kept_panels()},
+            last_weights(direction, input(plan_.n_layers() - 1)),
+            last_weights(packed, {top.data, top.stride})};
+        if (plan_.last().n_out > kFewOutputs) {
+            last_tangent(last, {top.data, top.stride}, n_rows);
+            add_dots(terms, 1, n_rows);
+        } else {
+            set_bias(direction, n_rows);
+            add_dots(terms, 3, n_rows);
         }
     }
 
     // As `backward`, with the derivatives kept.
-    void backward_by_kept(const T* packed, T* kept, Index n_rows, T* gradient) {
-        const Panels<T> u{this->gradient_a_.data(), panel_stride()};
-        const Panels<T> dz{this->gradient_b_.data(), panel_stride()};
-        this->last_backward(n_rows, u, gradient);
-        const Layer& last = plan_.last();
-        multiply<T>({{u.data, u.stride},
-                     {packed + last.at, last.n_out * kPanel},
-                     {this->zeros_.data(), 0},
-                     dz,
-                     last.n_out,
-                     last.in_panels()},
-                    n_rows);
-        for (Index l = plan_.n_layers() - 2; l >= 0; --l) {
+    void backward_by_kept(const T* packed, const T* kept, Index n_rows, T* gradient) {
+        const Index l_top = plan_.n_layers() - 2;
+        this->last_backward(n_rows, {this->gradient_a_.data(), panel_stride()}, gradient);
+        for (Index l = l_top; l >= 0; --l) {
             const Layer& layer = plan_.layer(l);
-            if (l + 2 < plan_.n_layers()) {
-                combine(u, kept, l, dz, n_rows, gradient);
+            if (l == l_top) {
+                combine(last_weights(packed, {nullptr, 0}), l, n_rows, gradient);
             } else {
-                this->deactivate(dz, output(l), n_rows, layer, gradient);
+                const T* weight = kept + first_panel(l) * panel_stride();
+                combine({{nullptr, 0}, weight, kPanel, kept_panels() * panel_stride(), panel_stride(), 0}, l, n_rows,
+                        gradient);
             }
+            const Panels<T> dz = hidden(l);
             add_outer<T>({input(l),
                           {dz.data, dz.stride},
                           {gradient + layer.at, layer.panel_stride()},
@@ -123,23 +126,18 @@ public:
         Panels<T> below{tangent_a_.data(), panel_stride()};
         Panels<T> above{tangent_b_.data(), panel_stride()};
         for (Index l = 0; l + 1 < plan_.n_layers(); ++l) {
-            const Layer& layer = plan_.layer(l);
-            const Panels<const T> along{direction + layer.at, layer.panel_stride()};
-            const Panels<const T> bias{direction + layer.bias_at(), layer.panel_stride()};
-            if (l == 0) {
-                multiply<T>({input(0), along, bias, above, layer.n_in, layer.out_panels()}, n_rows);
-            } else {
-                const SumOfProducts<T> task{
-                    input(l), along,      {below.data, below.stride}, {packed + layer.at, layer.panel_stride()}, bias,
-                    above,    layer.n_in, layer.out_panels()};
-                run_range<T, kMaxRows<T>>(task, 0, n_rows);
-            }
-            differentiate(above, output(l), layer.out_panels(), n_rows);
+            plan_.activation() == Activation::kTanh ? add_layer<true>(packed, direction, l, below, above, n_rows)
+                                                    : add_layer<false>(packed, direction, l, below, above, n_rows);
             const Panels<T> swapped = below;
             below = above;
             above = swapped;
         }
-        last_tangent(last, {below.data, below.stride}, n_rows);
+        const Panels<const T> top{below.data, below.stride};
+        if (plan_.last().n_out > kFewOutputs) return last_tangent(last, top, n_rows);
+        const OutputWeights<T> terms[] = {last_weights(direction, input(plan_.n_layers() - 1)),
+                                          last_weights(packed, top)};
+        set_bias(direction, n_rows);
+        add_dots(terms, plan_.n_layers() > 1 ? 2 : 1, n_rows);
     }
 
     // Calls visit(layer, dz) from the last layer to the first: dz (rows, outputs), in panels, is the derivative of
@@ -175,6 +173,35 @@ public:
     }
 
 private:
+    // Of a tile's derivatives, for them to fit beside the weights into a second level of cache of 512 kB.
+    static constexpr Index kMaxFetchedBytes = 128 * 1024;
+
+    // For the rows of several outputs to be in use at once.
+    static constexpr Index kFewPanels = 8;
+
+    // Of the last layer, for dot products to be less work than lanes over the outputs.
+    static constexpr Index kFewOutputs = 4;
+
+    // above <- derivative of what hidden layer l puts out, below being that of its inputs.
+    template <bool kIsTanh>
+    void add_layer(const T* packed, const T* direction, Index l, const Panels<T>& below, const Panels<T>& above,
+                   Index n_rows) {
+        const Layer& layer = plan_.layer(l);
+        const Index stride = layer.panel_stride();
+        const Panels<T> y = output(l);
+        const TangentProduct<T, kIsTanh> task{input(l),
+                                              {direction + layer.at, stride},
+                                              {below.data, below.stride},
+                                              {packed + layer.at, stride},
+                                              {direction + layer.bias_at(), stride},
+                                              {y.data, y.stride},
+                                              above,
+                                              layer.n_in,
+                                              l > 0 ? layer.n_in : 0,
+                                              layer.out_panels()};
+        run_range<T, kMaxRows<T>>(task, 0, n_rows);
+    }
+
     // d <- d * activation'(y)
     void differentiate(const Panels<T>& d, const Panels<T>& y, Index n_panels, Index n_rows) const {
         const bool is_tanh = plan_.activation() == Activation::kTanh;
@@ -196,67 +223,141 @@ private:
                 layer.out_panels()};
     }
 
-    static constexpr Index kMaxKeptOutputs = 8;  // so that they take about as much memory as the activations
-
-    // Derivative of output k by what layer l puts out before its activation.
-    Panels<T> kept_panels(T* kept, Index l, Index k) const {
-        Index before = 0, all = 0;
-        for (Index i = 0; i + 2 < plan_.n_layers(); ++i) {
-            if (i < l) before += plan_.layer(i).out_panels();
-            all += plan_.layer(i).out_panels();
-        }
-        return {kept + (k * all + before) * panel_stride(), panel_stride()};
+    // Panels of all hidden layers below layer l, one after the other; those below the last hidden one are kept.
+    Index first_panel(Index l) const {
+        Index n = 0;
+        for (Index i = 0; i < l; ++i) n += plan_.layer(i).out_panels();
+        return n;
+    }
+    Index kept_panels() const {
+        return first_panel(plan_.n_layers() - 2);
+    }
+    // What a product with the derivatives kept has of hidden layer l.
+    Panels<T> hidden(Index l) {
+        return {all_.data() + first_panel(l) * panel_stride(), panel_stride()};
     }
 
-    // outputs() += dot products of s with the derivatives kept for layer l.
-    void add_dots(const Panels<T>& s, T* kept, Index l, Index n_rows) {
-        const Index n_panels = plan_.layer(l).out_panels();
-        for (Index k = 0; k < plan_.last().n_out; ++k) {
-            const Panels<T> dz = kept_panels(kept, l, k);
-            T* column = this->outputs() + k * capacity();
-            for (Index row = 0; row < n_rows; row += kLanes<T>) {
-                Vec<T> dots[kLanes<T>];
-#pragma GCC unroll 16
-                for (int i = 0; i < kLanes<T>; ++i) {
-                    const Index at = (row + i) * kPanel;
-                    dots[i] = row + i < n_rows
-                                  ? partial_dot<T>({s.data + at, s.stride}, dz.data + at, dz.stride, n_panels)
-                                  : Vec<T>{};
-                }
-                store(column + row, load(column + row) + fold_rows<T, kLanes<T>>(dots));
-            }
+    // The weights of the last layer out of `packed`, for rows x of its inputs.
+    OutputWeights<T> last_weights(const T* packed, const Panels<const T>& x) const {
+        const Layer& last = plan_.last();
+        return {x, packed + last.at, 0, kPanel, last.panel_stride(), last.in_panels()};
+    }
+
+    // hidden(l) <- what every hidden layer puts out before its activation, with `direction` for its parameters; fetches
+    // the derivatives kept.
+    void multiply_hidden(const T* direction, const T* kept, Index n_rows) {
+        const Index n_hidden = plan_.n_layers() - 1;
+        Index n_steps = 0;
+        for (Index l = 0; l < n_hidden; ++l) {
+            n_steps += plan_.layer(l).in_panels() * plan_.layer(l).out_panels() * (n_rows / kMaxRows<T> + 1);
+        }
+        const bool is_fetching = n_kept() * static_cast<Index>(sizeof(T)) <= kMaxFetchedBytes;
+        const T* end = is_fetching ? kept + n_kept() : kept;
+        const Index share = n_kept() / FetchingProduct<T>::kLine / n_steps + 1;
+        for (Index l = 0; l < n_hidden; ++l) {
+            const FetchingProduct<T> task{along(direction, l, hidden(l)), plan_.layer(l).out_panels(), share, &kept,
+                                          end};
+            run_range<T, kMaxRows<T>>(task, 0, n_rows);
         }
     }
 
-    // dz <- sum over outputs of u_k times the derivatives kept for layer l; its sum over rows is added to the bias.
-    void combine(const Panels<T>& u, T* kept, Index l, const Panels<T>& dz, Index n_rows, T* gradient) {
+    // outputs() <- the last layer's bias.
+    void set_bias(const T* packed, Index n_rows) {
+        for (Index o = 0; o < plan_.last().n_out; ++o) {
+            T* to = this->outputs() + o * capacity();
+            const Vec<T> bias = splat(packed[plan_.last().bias(o)]);
+            for (Index row = 0; row < n_rows; row += kLanes<T>) store(to + row, bias);
+        }
+    }
+
+    // outputs() += dot products.
+    void add_dots(const OutputWeights<T>* terms, int n_terms, Index n_rows) {
+        // Panels of a tile start a page apart and share their place in the first level of cache.
+        const Index n_out = terms[0].n_panels <= kFewPanels ? plan_.last().n_out : 0;
+        Index k = 0;
+        for (; k + 4 <= n_out; k += 4) add_dots<4>(terms, n_terms, n_rows, k);
+        for (; k + 2 <= n_out; k += 2) add_dots<2>(terms, n_terms, n_rows, k);
+        for (; k < plan_.last().n_out; ++k) add_dots<1>(terms, n_terms, n_rows, k);
+    }
+
+    template <int kOutputs>
+    void add_dots(const OutputWeights<T>* terms, int n_terms, Index n_rows, Index k) {
+        for (Index row = 0; row < n_rows; row += kLanes<T>) {
+            T* to = this->outputs() + k * capacity() + row;
+            add_output_dots<T, kOutputs>(terms, n_terms, row, n_rows, k, to, capacity());
+        }
+    }
+
+    // hidden(l) <- sum over outputs k of output_gradient()_k times weights_k; of the last hidden layer times the
+    // derivative of its activation. Its sum over rows is added to the gradient of the bias.
+    void combine(const OutputWeights<T>& weights, Index l, Index n_rows, T* gradient) {
+        T* bias = gradient + plan_.layer(l).bias_at();
+        if (l + 2 < plan_.n_layers()) {
+            combine(weights, l, n_rows, bias, [](const Vec<T>& x, const Vec<T>&) { return x; });
+        } else if (plan_.activation() == Activation::kTanh) {
+            combine(weights, l, n_rows, bias, [](const Vec<T>& x, const Vec<T>& t) { return x - x * (t * t); });
+        } else {
+            combine(weights, l, n_rows, bias,
+                    [](const Vec<T>& x, const Vec<T>& t) { return select<T>(t > 0, x, Vec<T>{}); });
+        }
+    }
+
+    template <class Derivative>
+    void combine(const OutputWeights<T>& weights, Index l, Index n_rows, T* bias, Derivative derivative) {
         const Layer& layer = plan_.layer(l);
-        const Panels<T> first = kept_panels(kept, l, 0);
-        const Index output_stride = plan_.last().n_out > 1 ? kept_panels(kept, l, 1).data - first.data : 0;
-        for (Index p = 0; p < layer.out_panels(); ++p) {
-            T* bias = gradient + layer.bias_at() + p * layer.panel_stride();
-            Panel<T> total = load_panel(bias);
-            for (Index row = 0; row < n_rows; ++row) {
-                const Index at = p * first.stride + row * kPanel;
-                Panel<T> sum{};
-                for (Index k = 0; k < plan_.last().n_out; ++k) {
-                    const Vec<T> factor = splat(u.data[row * kPanel + k]);
-                    const Panel<T> term = load_panel(first.data + k * output_stride + at);
-#pragma GCC unroll 16
-                    for (int i = 0; i < kParts<T>; ++i) sum.part[i] += factor * term.part[i];
-                }
+        Index p = 0;
+        for (; p + 2 <= layer.out_panels(); p += 2) combine_panels<2>(weights, l, p, n_rows, bias, derivative);
+        if (p < layer.out_panels()) combine_panels<1>(weights, l, p, n_rows, bias, derivative);
+    }
+
+    template <int kPanels, class Derivative>
+    FASTPG_INLINE void combine_panels(const OutputWeights<T>& weights, Index l, Index p, Index n_rows, T* bias,
+                                      Derivative derivative) {
+        const Panels<T> y = output(l), dz = hidden(l);
+        Panel<T> total[kPanels];
+        bias += p * plan_.layer(l).panel_stride();
+#pragma GCC unroll 2
+        for (int q = 0; q < kPanels; ++q) total[q] = load_panel(bias + q * plan_.layer(l).panel_stride());
+        for (Index row = 0; row < n_rows; ++row) {
+            Panel<T> sum[kPanels]{};
+            add_combined(weights, row, p, sum);
+#pragma GCC unroll 2
+            for (int q = 0; q < kPanels; ++q) {
+                const Panel<T> activation = load_panel(y.data + (p + q) * y.stride + row * kPanel);
+                T* to = dz.data + (p + q) * dz.stride + row * kPanel;
 #pragma GCC unroll 16
                 for (int i = 0; i < kParts<T>; ++i) {
-                    store(dz.data + p * dz.stride + row * kPanel + i * kLanes<T>, sum.part[i]);
-                    total.part[i] += sum.part[i];
+                    const Vec<T> x = derivative(sum[q].part[i], activation.part[i]);
+                    store(to + i * kLanes<T>, x);
+                    total[q].part[i] += x;
                 }
             }
+        }
+#pragma GCC unroll 2
+        for (int q = 0; q < kPanels; ++q) {
+            T* to = bias + q * plan_.layer(l).panel_stride();
 #pragma GCC unroll 16
-            for (int i = 0; i < kParts<T>; ++i) store(bias + i * kLanes<T>, total.part[i]);
+            for (int i = 0; i < kParts<T>; ++i) store(to + i * kLanes<T>, total[q].part[i]);
         }
     }
 
-    // outputs() <- the last layer's part. Few outputs: lanes over the outputs, then into columns.
+    template <int kPanels>
+    FASTPG_INLINE void add_combined(const OutputWeights<T>& weights, Index row, Index p, Panel<T> (&sum)[kPanels]) {
+        const T* from = weights.weight + row * weights.row_stride + p * weights.panel_stride;
+        const T* u = this->output_gradient() + row;
+        for (Index k = 0; k < plan_.last().n_out; ++k, u += capacity(), from += weights.output_stride) {
+            const Vec<T> factor = splat(*u);
+#pragma GCC unroll 2
+            for (int q = 0; q < kPanels; ++q) {
+#pragma GCC unroll 16
+                for (int i = 0; i < kParts<T>; ++i) {
+                    sum[q].part[i] += factor * load(from + q * weights.panel_stride + i * kLanes<T>);
+                }
+            }
+        }
+    }
+
+    // outputs() <- the last layer's part. Many outputs: lanes over them, then into columns.
     void last_tangent(const LastLayer<T>& weights, const Panels<const T>& tangent, Index n_rows) {
         const Layer& layer = plan_.last();
         const Index stride = (layer.n_in + 1) * kPanel;
@@ -279,6 +380,7 @@ private:
 
     Buffer<T> tangent_a_;
     Buffer<T> tangent_b_;
+    Buffer<T> all_;  // of every hidden layer
 };
 
 // What M needs of one tile, [k][row], and the products with M.
