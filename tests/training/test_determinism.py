@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
+import os
+import subprocess
+import sys
 import warnings
 from pathlib import Path
 from typing import Any
@@ -39,6 +43,36 @@ def test_number_of_threads_does_not_matter(backend: str) -> None:
         one, two = (make(backend=backend, n_threads=n_threads).learn(4 * N_SAMPLES) for n_threads in (1, 2))
     np.testing.assert_array_equal(one.policy.params, two.policy.params)
     np.testing.assert_array_equal(one.optimizer_state.second_moment, two.optimizer_state.second_moment)
+
+
+TRAINING = """
+import sys
+sys.path.append({root!r})
+import fastpg
+from tests.training.tools import fingerprint, small_model
+nets = {{"policy_kwargs": {{"net_arch": [64, 32, 20]}}, "n_envs": 5, "n_steps": 40, "batch_size": 72}}
+ppo = [small_model(env, backend="native", **nets).learn(400) for env in ("CartPole-v1", "Pendulum-v1")]
+relu = {{"net_arch": [33], "activation_fn": "relu"}}
+ppo.append(small_model("Pendulum-v1", backend="native", **{{**nets, "policy_kwargs": relu}}).learn(400))
+trpo = [
+    fastpg.TRPO("MlpPolicy", env, backend="native", n_envs=5, n_steps=40, seed=0).learn(400)
+    for env in ("CartPole-v1", "Pendulum-v1")
+]
+print([fingerprint(model) for model in (*ppo, *trpo)])
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("fastpg._native") is None, reason="no compiled extension here")
+def test_instruction_set_does_not_matter() -> None:
+    """Whole runs of PPO and TRPO with AVX2 and AVX-512 (real, or emulated with FASTPG_EMULATE_AVX512)."""
+    available = importlib.import_module("fastpg._native").build_info()["isa_available"]
+    if not {"avx2", "avx512"} <= set(available):
+        pytest.skip(f"this build or processor has {', '.join(available)}")
+    command = [sys.executable, "-c", TRAINING.format(root=str(Path(__file__).parents[2]))]
+    environments = ({**os.environ, "FASTPG_ISA": isa} for isa in ("avx2", "avx512"))
+    digests = [subprocess.run(command, env=env, capture_output=True, check=True).stdout for env in environments]
+    assert digests[0].count(b",") == 4
+    assert digests[0] == digests[1]
 
 
 def test_other_seed_other_bits() -> None:

@@ -198,8 +198,11 @@ public:
             const double scale = 2.0 * rule.vf_coef / static_cast<double>(rows.n_rows);
             square_errors(static_cast<T>(rule.clip_range_vf), static_cast<T>(scale), n);
             sum += static_cast<double>(add_terms(n));
-            network_.tile.backward(network_.params.data(), n, network_.gradient.data(), first == 0);
+            if (rule.vf_coef != 0) {
+                network_.tile.backward(network_.params.data(), n, network_.gradient.data(), first == 0);
+            }
         });
+        if (rule.vf_coef == 0) set_zero(network_.gradient.data(), network_.size);
         return sum;
     }
 

@@ -176,16 +176,25 @@ struct OuterProductFrom {
     Panels<const T> start;
     int start_row;
 
+    static constexpr Index kAtOnce = 4;  // steps of the depth in one turn of the loop
+
     template <int kRows, int kPanels>
     FASTPG_INLINE void block(Index row, Index panel) const {
         Block<T, kRows, kPanels> sum;
         sum.read(start.data + panel * start.stride + row * start_row, start.stride, start_row);
         const T* from_a = a.data + row / kPanel * a.stride + row % kPanel;
         const T* from_b = b.data + panel * b.stride;
-#pragma GCC unroll 4
-        for (Index k = 0; k < depth; ++k) {
-            sum.template add_product<1>(from_a + k * kPanel, from_b + k * kPanel, b.stride);
+        Index left = depth;
+        for (; left >= kAtOnce; left -= kAtOnce) {
+#pragma GCC unroll 16
+            for (int k = 0; k < kAtOnce; ++k) {
+                sum.template add_product<1>(from_a + k * kPanel, from_b + k * kPanel, b.stride);
+            }
+            from_a += kAtOnce * kPanel;
+            from_b += kAtOnce * kPanel;
         }
+        for (Index k = 0; k < left; ++k)
+            sum.template add_product<1>(from_a + k * kPanel, from_b + k * kPanel, b.stride);
         sum.write(c.data + panel * c.stride + row * kPanel, c.stride);
     }
 };
