@@ -142,18 +142,23 @@ def test_trpo_on_cartpole_with_defaults() -> None:
 
 @pytest.mark.learning
 def test_trpo_on_pendulum_with_tuned_settings() -> None:
-    """sb3-contrib, same settings: -172 (five seeds -180 to -162). 100 episodes move our mean by 5, hence 1000."""
+    """Measured: -176 over these seeds, -183 with a standard error of 4 over seeds 0 to 9 (-216 to -170).
+
+    sb3-contrib, same settings: -172 (five seeds -180 to -162). The bound is three standard errors of five seeds below
+    the mean of the ten. 100 episodes move the mean of five seeds by 5, hence 1000.
+    """
     means = mean_returns("TRPO", "Pendulum-v1", n_episodes=1000, **PENDULUM_TRPO)
-    assert np.mean(means) >= -175, means
+    assert np.mean(means) >= -200, means
 
 
 @pytest.mark.learning
 def test_trpo_on_lunarlander_with_defaults() -> None:
-    """Measured: 116 with a standard error of 30 (188, 149, 13, 145, 86).
+    """Measured: 116 with a standard error of 30 (188, 149, 13, 145, 86); 145 with one of 19 over seeds 0 to 9.
 
-    sb3-contrib, same settings: 172 with one of 45 (208, 204, -8, 229, 229). The deterministic form of a policy that
-    lands when it samples may hover until the time limit, hence the spread; the mean of the last 100 training episodes
-    is 90 here and 92 there. The bound is where a policy that has not learnt to fly cannot get.
+    sb3-contrib, same settings: 172 with one of 45 (208, 204, -8, 229, 229); 160 with one of 24 over seeds 0 to 9. The
+    deterministic form of a policy that lands when it samples may hover until the time limit, hence the spread; the mean
+    of the last 100 training episodes is 97 here and 101 there. The bound is where a policy that has not learnt to fly
+    cannot get.
     """
     pytest.importorskip("Box2D")
     means = mean_returns("TRPO", "LunarLander-v3", 300_000, n_envs=8)
