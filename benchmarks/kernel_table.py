@@ -19,8 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks import machine
-from fastpg.bench import problems, tasks
+from fastpg.bench import machine, problems, tasks
 from fastpg.bench.flops import act as act_flops
 from fastpg.bench.timing import take_turns
 from fastpg.kernels import backends
@@ -169,9 +168,7 @@ def table() -> str:
     """The marked part of the page."""
     peak = None
     if "native" in backends.available():
-        from fastpg.bench.machine import fma_peak_gflops  # measured by the extension
-
-        peak = partial(fma_peak_gflops, PEAK_SECONDS)
+        peak = partial(machine.fma_peak_gflops, PEAK_SECONDS)
     lines = [
         "| kernel | native | of peak | jit | of peak | reference | flops | bytes |",
         "|---|---|---|---|---|---|---|---|",
