@@ -142,16 +142,12 @@ def test_trpo_on_cartpole_with_defaults() -> None:
 
 @pytest.mark.learning
 def test_trpo_on_pendulum_with_tuned_settings() -> None:
-    """Measured: -176 over these seeds, -183 with a standard error of 4 over seeds 0 to 9 (-216 to -170).
+    """Measured: -176 over these seeds, which misses the bound; -183 with a standard error of 4 over seeds 0 to 9.
 
-    sb3-contrib, same settings: -172 (five seeds -180 to -162). The goal is -175, missed at present and reported as an
-    expected failure; what fails is a mean three standard errors of five seeds below that of the ten. 100 episodes
-    move the mean of five seeds by 5, hence 1000.
+    sb3-contrib, same settings: -172 (five seeds -180 to -162). 100 episodes move our mean by 5, hence 1000.
     """
     means = mean_returns("TRPO", "Pendulum-v1", n_episodes=1000, **PENDULUM_TRPO)
-    assert np.mean(means) >= -200, means
-    if np.mean(means) < -175:
-        pytest.xfail(f"the goal of -175 is missed: {means}")
+    assert np.mean(means) >= -175, means
 
 
 @pytest.mark.learning
