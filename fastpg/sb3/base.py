@@ -126,6 +126,11 @@ class DropInModel(OnPolicyModel):
         if collector.needs_reset:
             collector.reset()
 
+    def give_up_rollout(self) -> None:
+        """See ``OnPolicyModel``; the steps of the rollout are counted, as stable-baselines3 does."""
+        self._state = replace(self._state, num_timesteps=self.num_timesteps)
+        self.n_rollout_steps = 0
+
     def _replace_params(self, params: Array) -> None:
         """Take other parameters (P,), which must be finite; moments stay."""
         self.policy.set_params(params)

@@ -64,6 +64,7 @@ def run_iteration(model: OnPolicyModel, callback: BaseCallback) -> tuple[Batch, 
         callback.on_rollout_start()
         rollout = model.collector.collect(_step_hook(model, callback))
         if rollout is None:
+            model.give_up_rollout()
             raise StopTraining
         model.n_rollout_steps = model.collector.n_valid_last
         callback.on_rollout_end()

@@ -240,6 +240,9 @@ class OnPolicyModel:
         )
         self._follow_state()
 
+    def give_up_rollout(self) -> None:
+        """A callback has ended the running rollout, which is rolled back next: nothing of it counts."""
+
     def extra_metrics(self, report: UpdateReport) -> dict[str, float]:
         """Values to log for an update beside the fields of its ``report``, by key; none here."""
         return {}

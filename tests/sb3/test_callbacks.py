@@ -79,11 +79,13 @@ def test_rewards_changed_in_place_are_trained_on() -> None:
 
 def test_functions_and_lists_and_stopping() -> None:
     model = small(A2C, make_vec_env(CountingEnv, n_envs=2))
-    model.learn(10**6, lambda locals_, globals_: locals_["self"].num_timesteps < 50)
-    assert model.num_timesteps <= 50
+    model.learn(10**6, lambda locals_, globals_: locals_["self"].num_timesteps < 54)
+    assert (model.num_timesteps, model.iteration) == (54, 5)  # the steps of a rollout that is given up count
+    assert model.learn(10, reset_num_timesteps=False).num_timesteps == 64
     recorder = Recorder()
     model.learn(10**6, [recorder, StopTrainingOnMaxEpisodes(3)])
     assert recorder.calls.count("step") == 9
+    assert model.num_timesteps == recorder.num_timesteps == 18
     with pytest.raises(ConfigError, match="callback: expected None"):
         model.learn(10, 3)
 
@@ -144,7 +146,7 @@ def test_evaluation_during_training(tmp_path) -> None:
     model = small(A2C, env)
     model.set_logger(logger)
     model.learn(100, callback)
-    assert model.num_timesteps == 0  # the rollout in which it stopped is given up
+    assert (model.num_timesteps, model.iteration) == (10, 0)  # the rollout in which it stopped counts its steps alone
     step, row = rows[0]
     assert step == row["time/total_timesteps"] == 10
     assert (row["eval/mean_reward"], row["eval/mean_ep_length"], row["eval/success_rate"]) == (6.0, 3.0, 0.5)
