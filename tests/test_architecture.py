@@ -60,7 +60,7 @@ ALLOWED_EXTERNAL: dict[str, tuple[str, ...]] = {
     "rich": ("training/", "cli/", "sb3/"),
     "click": ("cli/",),
     "tensorboardX": ("training/logging.py",),
-    "matplotlib": ("plotting/", "experiments/"),
+    "matplotlib": ("plotting/", "experiments/", "sb3/"),
     "ray": ("distributed/",),
     "envpool": ("rollout/", "envs/"),
     "onnx": ("training/",),

@@ -8,8 +8,9 @@ from typing import Any
 
 from fastpg.sb3.missing import explain_missing
 from fastpg.sb3.models import A2C, PPO, TRPO
+from fastpg.version import __version__
 
-__all__ = ["A2C", "PPO", "TRPO"]
+__all__ = ["A2C", "PPO", "TRPO", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -24,6 +24,7 @@ from fastpg.sb3.common.logger import Logger, TensorBoardOutputFormat
 from fastpg.sb3.common.utils import set_random_seed
 from fastpg.sb3.common.vec_env import unwrap_vec_normalize
 from fastpg.sb3.environments import as_vec_env
+from fastpg.sb3.modules import Device, Optimizer
 from fastpg.sb3.policies import ActorCriticPolicy
 from fastpg.sb3.rollout_buffer import RolloutBuffer
 from fastpg.sb3.schedules import FloatSchedule
@@ -39,6 +40,8 @@ _FROZEN = frozenset(
     ("n_steps", "n_envs", "policy_kwargs", "seed", "device", "backend", "n_threads", "normalize", "env_kwargs")
 ) | {"autoreset_mode", "preset", "use_sde", "sde_sample_freq", "stats_window_size"}
 _SCHEDULES = ("clip_range", "clip_range_vf")
+#: Methods of stable-baselines3's training loop that scripts override.
+_LOOP = ("collect_rollouts", "train", "dump_logs", "_dump_logs", "_setup_model", "_setup_learn")
 
 
 class DropInModel(OnPolicyModel):
@@ -52,6 +55,7 @@ class DropInModel(OnPolicyModel):
     start_time: int = 0
 
     def __init_subclass__(cls) -> None:
+        _check_overridden(cls)
         for name in cls.config_class.fields():
             if not hasattr(cls, name):
                 setattr(cls, name, _argument_property(name))
@@ -86,6 +90,7 @@ class DropInModel(OnPolicyModel):
             agent.policy.params,
             backend=config.backend,
             agent=agent,
+            optimizer=Optimizer(lambda: self.get_parameters()["policy.optimizer"], self._replace_moments),
             replace_params=self._replace_params,
         )
         self._agent = Agent(
@@ -131,12 +136,20 @@ class DropInModel(OnPolicyModel):
         self._state = replace(self._state, num_timesteps=self.num_timesteps)
         self.n_rollout_steps = 0
 
+    def extra_locals(self) -> dict[str, Any]:
+        """See ``OnPolicyModel``: the rollout buffer."""
+        return {"rollout_buffer": self.rollout_buffer}
+
     def _replace_params(self, params: Array) -> None:
         """Take other parameters (P,), which must be finite; moments stay."""
         self.policy.set_params(params)
         self._state = replace(
             self._state, optimizer=replace(self._state.optimizer, params=np.array(params, np.float32))
         )
+
+    def _replace_moments(self, optimizer: Mapping[str, Any]) -> None:
+        """Take the moments of the optimiser, as ``get_parameters`` returns them; parameters stay."""
+        self.set_parameters({"policy.optimizer": optimizer}, exact_match=False)
 
     # --- environments and seeds --------------------------------------------------------------------------------------
 
@@ -304,9 +317,9 @@ class DropInModel(OnPolicyModel):
         return self.config.policy_kwargs or {}
 
     @property
-    def device(self) -> str:
+    def device(self) -> Device:
         """Always the CPU."""
-        return "cpu"
+        return Device("cpu")
 
     @property
     def lr_schedule(self) -> FloatSchedule:
@@ -364,6 +377,16 @@ class DropInModel(OnPolicyModel):
         config = arguments.changed(self.config, name, value)
         update: Update = type(self).make_update(config)
         self.config, self._update = config, update
+
+
+def _check_overridden(cls: type[DropInModel]) -> None:
+    """Raise ConfigError if ``cls`` overrides a part of stable-baselines3's training loop, which nobody would call."""
+    for name in _LOOP:
+        if name in vars(cls):
+            raise ConfigError(
+                f"{cls.__name__}.{name}: expected a model without it, as fastpg has a training loop of its own, which "
+                "would never call it. Fix: use a callback, or fastpg.updates for another update."
+            )
 
 
 def _argument_property(name: str) -> property:

@@ -8,7 +8,9 @@ _OFF_POLICY = "fastpg trains on-policy algorithms: PPO, TRPO and A2C here, more 
 #: Name -> why it is not here, and what to do.
 _REASONS = {
     **dict.fromkeys(("VecTransposeImage", "VecVideoRecorder", "CnnPolicy"), _IMAGES),
-    **dict.fromkeys(("DQN", "SAC", "TD3", "DDPG", "HerReplayBuffer", "QRDQN", "TQC", "ARS", "CrossQ"), _OFF_POLICY),
+    **dict.fromkeys(
+        ("DQN", "SAC", "TD3", "DDPG", "HerReplayBuffer", "ReplayBuffer", "QRDQN", "TQC", "ARS", "CrossQ"), _OFF_POLICY
+    ),
     "MultiInputPolicy": "Dict observations are not supported; flatten them with gymnasium.wrappers.FlattenObservation",
     "RecurrentPPO": "policies with a memory are not supported",
     "MaskablePPO": "masked actions are not supported",

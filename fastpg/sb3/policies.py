@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,32 +14,12 @@ from fastpg.kernels import heads
 from fastpg.kernels.layout import ActorCriticLayout
 from fastpg.policies.actor_critic import ActorCritic
 from fastpg.rollout.spaces import ObservationEncoder
-from fastpg.sb3 import parameters
+from fastpg.sb3 import modules, parameters
+from fastpg.sb3.modules import Device, Linear, MlpExtractor, Optimizer, Tensor, as_tensor
 from fastpg.training.agent import Agent
 from fastpg.training.checkpoint import load_checkpoint, save_checkpoint
 
 Array = NDArray[Any]
-
-
-class Tensor(np.ndarray[Any, Any]):
-    """An array with the few methods of a tensor that scripts call to get an array out of it."""
-
-    def detach(self) -> Tensor:
-        """Itself."""
-        return self
-
-    def cpu(self) -> Tensor:
-        """Itself."""
-        return self
-
-    def numpy(self) -> Array:
-        """As a plain array."""
-        return self.view(np.ndarray)
-
-
-def as_tensor(array: Array) -> Tensor:
-    """``array`` with the methods of ``Tensor``; no copy."""
-    return array.view(Tensor)
 
 
 class Distribution:
@@ -112,9 +92,11 @@ class ActorCriticPolicy(ActorCritic):
         *,
         backend: str | None = None,
         agent: Agent,
+        optimizer: Optimizer,
         replace_params: Callable[[Array], None],
     ) -> None:
         super().__init__(layout, params, backend=backend)
+        self.optimizer = optimizer
         self._agent = agent
         self._replace_params = replace_params
         self._encoder = ObservationEncoder(agent.encoder.space)
@@ -130,9 +112,9 @@ class ActorCriticPolicy(ActorCritic):
         return self._agent.decoder.space
 
     @property
-    def device(self) -> str:
+    def device(self) -> Device:
         """Always the CPU."""
-        return "cpu"
+        return Device("cpu")
 
     # --- acting ------------------------------------------------------------------------------------------------------
 
@@ -206,11 +188,61 @@ class ActorCriticPolicy(ActorCritic):
     def set_training_mode(self, mode: bool) -> None:
         """Nothing: the networks compute the same in training and evaluation."""
 
+    def train(self, mode: bool = True) -> ActorCriticPolicy:
+        """Itself, see ``set_training_mode``."""
+        del mode
+        return self
+
+    def eval(self) -> ActorCriticPolicy:
+        """Itself, see ``set_training_mode``."""
+        return self
+
+    def to(self, device: Any) -> ActorCriticPolicy:
+        """Itself: there is one device."""
+        del device
+        return self
+
     def reset_noise(self, n_envs: int = 1) -> None:
         """Refuse: there is no state-dependent exploration."""
         raise ConfigError("reset_noise: expected a model with use_sde=True, which fastpg does not support.")
 
     # --- parameters --------------------------------------------------------------------------------------------------
+
+    @property
+    def mlp_extractor(self) -> MlpExtractor:
+        """The hidden layers, with the parameters as they are now."""
+        return modules.networks(self.layout, self.params)[0]
+
+    @property
+    def action_net(self) -> Linear:
+        """The last layer of the policy, with the parameters as they are now."""
+        return modules.networks(self.layout, self.params)[1]
+
+    @property
+    def value_net(self) -> Linear:
+        """The last layer of the value function, with the parameters as they are now."""
+        return modules.networks(self.layout, self.params)[2]
+
+    def extract_features(self, obs: Any) -> Tensor:
+        """``obs`` as the networks get them, (B, O): what ``mlp_extractor`` takes."""
+        return as_tensor(self._rows(obs))
+
+    def parameters(self) -> Iterator[Tensor]:
+        """Read-only views of all parameters, in the order of ``state_dict``."""
+        return (tensor for _, tensor in self.named_parameters())
+
+    def named_parameters(self) -> Iterator[tuple[str, Tensor]]:  # type: ignore[override]
+        """(stable-baselines3's name, read-only view) of all parameters, in the order of ``state_dict``."""
+        named = parameters.named_views(self.layout, self.params)
+        return ((name, as_tensor(view)) for name, view in named.items())
+
+    def __repr__(self) -> str:
+        """With its networks."""
+        extractor, action_net, value_net = modules.networks(self.layout, self.params)
+        return (
+            f"{type(self).__name__}(\n  mlp_extractor={extractor},\n  action_net={action_net},\n"
+            f"  value_net={value_net},\n)"
+        )
 
     @property
     def log_std(self) -> Tensor:

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from fastpg.errors import ConfigError
 from fastpg.kernels.gae import gae
+from fastpg.sb3.modules import Tensor, as_tensor
 from fastpg.types import Rollout
 
 if TYPE_CHECKING:
     from fastpg.sb3.base import DropInModel
+
+
+class RolloutBufferSamples(NamedTuple):
+    """B transitions: (B, O) observations, (B, D) actions, the others (B,)."""
+
+    observations: Tensor
+    actions: Tensor
+    old_values: Tensor
+    old_log_prob: Tensor
+    advantages: Tensor
+    returns: Tensor
 
 
 class RolloutBuffer:
@@ -31,8 +44,16 @@ class RolloutBuffer:
         self._model = model
         self.buffer_size, self.n_envs = model.config.n_steps, model.n_envs
         self.gamma, self.gae_lambda = model.config.gamma, model.config.gae_lambda
-        self.full = model.collector.last_rollout is not None
-        self.pos = self.buffer_size if self.full else 0
+
+    @property
+    def full(self) -> bool:
+        """Whether a rollout has been finished."""
+        return self._model.collector.last_rollout is not None
+
+    @property
+    def pos(self) -> int:
+        """Steps in it: all or none."""
+        return self.buffer_size if self.full else 0
 
     @property
     def observations(self) -> Any:
@@ -87,6 +108,20 @@ class RolloutBuffer:
     def returns(self) -> Any:
         """Advantages + values (T, N)."""
         return self.advantages + self._rollout.values
+
+    def get(self, batch_size: int | None = None) -> Iterator[RolloutBufferSamples]:
+        """All transitions once, in random order (of NumPy's global generator), ``batch_size`` at a time.
+
+        Args:
+            batch_size: transitions per minibatch, the last may have fewer; None gives all as one.
+        """
+        columns = (self.observations, self.actions, self.values, self.log_probs, self.advantages, self.returns)
+        flat = [column.reshape(-1, *column.shape[2:]) for column in columns]
+        order = np.random.permutation(len(flat[0]))  # noqa: NPY002 - the one that scripts seed
+        size = batch_size or len(order)
+        for start in range(0, len(order), size):
+            rows = order[start : start + size]
+            yield RolloutBufferSamples(*(as_tensor(column[rows]) for column in flat))
 
     @property
     def _rollout(self) -> Rollout:

@@ -35,7 +35,7 @@ def train(model: OnPolicyModel, callback: BaseCallback, *, log_interval: int | N
         log_interval: iterations between two rows of the log; None writes none.
     """
     watch = Stopwatch(model.num_timesteps)
-    variables = {"self": model, "total_timesteps": model.total_timesteps, "callback": callback}
+    variables = {"self": model, "total_timesteps": model.total_timesteps, "callback": callback, **model.extra_locals()}
     try:
         callback.on_training_start(variables, {})
         while model.num_timesteps < model.total_timesteps:

@@ -243,6 +243,10 @@ class OnPolicyModel:
     def give_up_rollout(self) -> None:
         """A callback has ended the running rollout, which is rolled back next: nothing of it counts."""
 
+    def extra_locals(self) -> dict[str, Any]:
+        """What callbacks find in ``locals`` beside the variables of the training loop; nothing here."""
+        return {}
+
     def extra_metrics(self, report: UpdateReport) -> dict[str, float]:
         """Values to log for an update beside the fields of its ``report``, by key; none here."""
         return {}

@@ -48,6 +48,7 @@ class Recorder(BaseCallback):
 
     def _on_rollout_end(self) -> None:
         self.calls.append("rollout_end")
+        self.rewards = self.locals["rollout_buffer"].rewards
 
     def _on_training_end(self) -> None:
         self.calls.append("training_end")
@@ -59,11 +60,12 @@ def test_hooks_and_locals() -> None:
     model.learn(20, recorder)
     rollout = ["rollout_start", *["step"] * 5, "rollout_end"]
     assert recorder.calls == ["training_start", *rollout, *rollout, "training_end"]
-    assert {*STEP_KEYS, "obs_tensor", "self", "total_timesteps"} <= recorder.keys
+    assert {*STEP_KEYS, "obs_tensor", "self", "total_timesteps", "rollout_buffer"} <= recorder.keys
     assert isinstance(recorder.infos, list)
     assert len(recorder.infos) == 2
     assert recorder.first_observation.tolist() == [[0, 0], [0, 0]]
     assert (recorder.n_calls, recorder.num_timesteps) == (10, 20)
+    assert np.array_equal(recorder.rewards, model.rollout_buffer.rewards)
     assert recorder.training_env is model.env
 
 
@@ -155,6 +157,8 @@ def test_evaluation_during_training(tmp_path) -> None:
         assert file["ep_lengths"].tolist() == [[3] * 4]
         assert file["successes"].shape == (1, 4)
         assert file["timesteps"].tolist() == [10]
+    assert (callback.evaluations_timesteps, callback.evaluations_results) == ([10], [[6.0] * 4])
+    assert (callback.evaluations_length, len(callback.evaluations_successes)) == ([[3] * 4], 1)
     assert (tmp_path / "best" / "best_model.zip").is_file()
     assert np.array_equal(eval_env.obs_rms.mean, env.obs_rms.mean)
 
@@ -225,3 +229,18 @@ def test_rollout_buffer_is_to_be_looked_at() -> None:
     assert (buffer.rewards[2] != 2.0).all()  # the value of where it was cut is in it
     buffer.values[:] = 7.0
     assert (model.rollout_buffer.values != 7.0).all()
+
+
+def test_rollout_buffer_in_minibatches() -> None:
+    model = small(PPO, make_vec_env(CountingEnv, n_envs=2))
+    assert (model.rollout_buffer.full, model.rollout_buffer.pos) == (False, 0)
+    model.learn(32)
+    buffer = model.rollout_buffer
+    assert (buffer.full, buffer.pos) == (True, 16)
+    batches = list(buffer.get(10))
+    assert [len(batch.returns) for batch in batches] == [10, 10, 10, 2]
+    assert batches[0].observations.shape == (10, 2)
+    values = np.concatenate([batch.old_values for batch in batches])
+    assert np.array_equal(np.sort(values), np.sort(buffer.values.reshape(-1)))
+    whole = next(iter(buffer.get()))
+    np.testing.assert_allclose(whole.returns, whole.advantages + whole.old_values)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import io
 import random
@@ -173,6 +174,34 @@ def test_names_that_are_missing_say_why() -> None:
         fastpg.sb3.DQN  # noqa: B018
     with pytest.raises(AttributeError, match="images"):
         fastpg.sb3.common.vec_env.VecTransposeImage  # noqa: B018
+
+
+@pytest.mark.parametrize("name", ["train", "collect_rollouts", "_setup_model"])
+def test_a_training_loop_of_ones_own_is_refused(name) -> None:
+    """Nobody would call it: that must not go unnoticed."""
+    with pytest.raises(ConfigError, match=rf"Mine\.{name}: expected a model without it"):
+        type("Mine", (PPO,), {name: lambda self: None})
+    mine = type("Mine", (PPO,), {"predict": lambda self, observation: 3})
+    assert mine("MlpPolicy", "CartPole-v1", n_steps=16, batch_size=16).predict(None) == 3
+
+
+def test_modules_have_their_names() -> None:
+    for module, names in {
+        "ppo.policies": ["MlpPolicy"],
+        "a2c.policies": ["MlpPolicy"],
+        "trpo.policies": ["MlpPolicy"],
+        "common.buffers": ["RolloutBuffer", "RolloutBufferSamples"],
+        "common.type_aliases": ["GymEnv", "MaybeCallback", "Schedule"],
+        "common.vec_env.vec_check_nan": ["VecCheckNan"],
+        "common.vec_env.vec_extract_dict_obs": ["VecExtractDictObs"],
+        "common.vec_env.vec_frame_stack": ["VecFrameStack"],
+        "common.vec_env.vec_monitor": ["VecMonitor"],
+    }.items():
+        found = importlib.import_module(f"fastpg.sb3.{module}")
+        assert all(hasattr(found, name) for name in names)
+    with pytest.raises(AttributeError, match="on-policy"):
+        importlib.import_module("fastpg.sb3.common.buffers").ReplayBuffer  # noqa: B018
+    assert fastpg.sb3.__version__ == fastpg.__version__
 
 
 def test_environments_of_other_kinds_are_refused() -> None:

@@ -188,3 +188,51 @@ def test_predict_takes_one_observation_or_many() -> None:
     assert model.policy.predict(np.zeros((3, 4), np.float32))[0].shape == (3,)
     with pytest.raises(ValueError, match="tuple"):
         model.predict(model.env.envs[0].reset())
+
+
+def test_networks_are_functions_of_arrays() -> None:
+    model = small(PPO, "CartPole-v1", policy_kwargs={"net_arch": {"pi": [8, 6], "vf": [5]}, "activation_fn": "relu"})
+    policy = model.policy
+    observations = np.random.default_rng(0).standard_normal((7, 4)).astype(np.float32)
+    latent_pi, latent_vf = policy.mlp_extractor(policy.extract_features(observations))
+    assert (latent_pi.shape, latent_vf.shape) == ((7, 6), (7, 5))
+    assert (policy.mlp_extractor.latent_dim_pi, policy.mlp_extractor.latent_dim_vf) == (6, 5)
+    np.testing.assert_allclose(policy.value_net(latent_vf), policy.predict_values(observations), atol=1e-6)
+    shifted = np.exp(policy.action_net(policy.mlp_extractor.forward_actor(observations)))
+    probabilities = policy.get_distribution(observations).probs
+    np.testing.assert_allclose(shifted / shifted.sum(axis=1, keepdims=True), probabilities, rtol=1e-5)
+    assert np.array_equal(policy.mlp_extractor.forward_critic(observations), latent_vf)
+    assert "Linear(in_features=4, out_features=8), ReLU()" in repr(policy)
+    linear = small(PPO, "CartPole-v1", policy_kwargs={"net_arch": []}).policy
+    assert linear.action_net(linear.mlp_extractor.policy_net(observations)).shape == (7, 2)
+    with pytest.raises(ValueError, match="read-only"):
+        policy.action_net.bias[:] = 1.0
+
+
+def test_parameters_one_by_one() -> None:
+    policy = small(PPO).policy
+    named = dict(policy.named_parameters())
+    assert list(named) == list(policy.state_dict())
+    assert sum(parameter.numel() for parameter in policy.parameters()) == policy.layout.n_params
+    bias = named["action_net.bias"]
+    assert np.array_equal(bias.clone().detach().cpu().numpy(), policy.state_dict()["action_net.bias"])
+    bias.clone()[:] = 1.0  # a copy: the policy stays
+    assert not named["action_net.bias"].any()
+    assert policy.eval().train().to("cpu") is policy
+    assert (policy.device, policy.device.type) == ("cpu", "cpu")
+
+
+@pytest.mark.parametrize("cls", [PPO, A2C])
+def test_optimizer_of_the_policy(cls) -> None:
+    model, other = small(cls, learning_rate=lambda progress: 1e-3 * progress), small(cls, seed=3)
+    assert model.policy.optimizer.param_groups[0]["lr"] == 1e-3
+    assert model.policy.optimizer.state_dict()["state"] == {}
+    model.learn(64)
+    assert model.policy.optimizer.param_groups[0]["lr"] == pytest.approx(0.0)
+    before = other.policy.params
+    other.policy.optimizer.load_state_dict(model.policy.optimizer.state_dict())
+    assert np.array_equal(other.optimizer_state.second_moment, model.optimizer_state.second_moment)
+    assert other.optimizer_state.step == model.optimizer_state.step > 0
+    assert np.array_equal(other.policy.params, before)
+    with pytest.raises(ConfigError, match="expected the state_dict of an optimiser"):
+        other.policy.optimizer.load_state_dict({})

@@ -352,3 +352,38 @@ def test_results_as_x_and_y() -> None:
     assert (x.tolist(), y.tolist()) == ([7, 12], [1.5, 4.0])
     with pytest.raises(ConfigError, match="x_axis: expected 'timesteps'"):
         ts2xy(table, "days")
+
+
+def test_figures_of_results(tmp_path) -> None:
+    matplotlib = pytest.importorskip("matplotlib")
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    from fastpg.sb3.common.results_plotter import EPISODES_WINDOW, plot_curves
+
+    n = EPISODES_WINDOW + 1
+    plot_curves([(np.arange(n), np.arange(n)), (np.arange(5), np.ones(5))], "timesteps", "two curves")
+    axes = pyplot.figure("two curves").axes[0]
+    assert [len(points.get_offsets()) for points in axes.collections] == [n, 5]
+    (line,) = axes.lines  # only one of them is long enough for a running mean
+    assert (line.get_xdata().tolist(), line.get_ydata().tolist()) == ([n - 2, n - 1], [(n - 2) / 2, n / 2])
+    assert (axes.get_xlim(), axes.get_xlabel()) == ((0, n - 1), "timesteps")
+    pyplot.close("all")
+
+
+def test_results_of_a_directory_as_a_figure(tmp_path) -> None:
+    pytest.importorskip("pandas")
+    pytest.importorskip("matplotlib").use("Agg")
+    from matplotlib import pyplot
+
+    from fastpg.sb3.common.results_plotter import plot_results
+
+    env = make_vec_env(CountingEnv, monitor_dir=str(tmp_path))
+    env.reset()
+    for _ in range(9):
+        env.step(ACTIONS[:1])
+    env.close()
+    plot_results([str(tmp_path)], 6, "timesteps", "one run")
+    (points,) = pyplot.figure("one run").axes[0].collections
+    assert points.get_offsets().tolist() == [[3.0, 6.0], [6.0, 6.0]]  # the third episode ends too late
+    pyplot.close("all")

@@ -164,6 +164,26 @@ class EvalCallback(ours.EvalCallback):
         goes_on = self._keep_best(mean)
         return goes_on and self._on_event()
 
+    @property
+    def evaluations_timesteps(self) -> list[int]:
+        """Steps of the model at each evaluation."""
+        return self.evaluations["timesteps"]
+
+    @property
+    def evaluations_results(self) -> list[list[float]]:
+        """Returns of the episodes of each evaluation."""
+        return self.evaluations["results"]
+
+    @property
+    def evaluations_length(self) -> list[list[int]]:
+        """Lengths of the episodes of each evaluation, in steps."""
+        return self.evaluations["ep_lengths"]
+
+    @property
+    def evaluations_successes(self) -> list[list[bool]]:
+        """``is_success`` of the episodes of each evaluation, where they had it."""
+        return self.evaluations.get("successes", [])
+
     def _sync(self) -> None:
         try:
             sync_envs_normalization(self.training_env, self.eval_env)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fastpg.sb3.modules import Device, Tensor, as_tensor
 from fastpg.sb3.schedules import ConstantSchedule, FloatSchedule, LinearSchedule
 from fastpg.training.logging import next_log_directory
 
@@ -16,11 +17,13 @@ __all__ = [
     "ConstantSchedule",
     "FloatSchedule",
     "LinearSchedule",
+    "constant_fn",
     "explained_variance",
     "get_device",
     "get_latest_run_id",
     "get_linear_fn",
     "get_schedule_fn",
+    "obs_as_tensor",
     "safe_mean",
     "set_random_seed",
 ]
@@ -60,7 +63,18 @@ def get_latest_run_id(log_path: str = "", log_name: str = "") -> int:
     return int(next_log_directory(Path(log_path), log_name).name.rpartition("_")[2]) - 1
 
 
-def get_device(device: Any = "auto") -> str:
+def constant_fn(val: float) -> ConstantSchedule:
+    """A ``ConstantSchedule``."""
+    return ConstantSchedule(val)
+
+
+def obs_as_tensor(obs: Any, device: Any = "auto") -> Tensor:
+    """``obs`` with the methods of a tensor."""
+    del device
+    return as_tensor(np.asarray(obs))
+
+
+def get_device(device: Any = "auto") -> Device:
     """Always the CPU."""
     del device
-    return "cpu"
+    return Device("cpu")

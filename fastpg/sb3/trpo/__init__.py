@@ -1,8 +1,6 @@
 """TRPO under the module name of stable-baselines3."""
 
+from fastpg.sb3.common.policies import MlpPolicy
 from fastpg.sb3.models import TRPO
-from fastpg.sb3.policies import ActorCriticPolicy
-
-MlpPolicy = ActorCriticPolicy
 
 __all__ = ["TRPO", "MlpPolicy"]

@@ -5,6 +5,10 @@ from typing import Any
 from fastpg.sb3.common.vec_env.base_vec_env import VecEnv, VecEnvWrapper
 from fastpg.sb3.common.vec_env.dummy_vec_env import DummyVecEnv
 from fastpg.sb3.common.vec_env.subproc_vec_env import SubprocVecEnv
+from fastpg.sb3.common.vec_env.vec_check_nan import VecCheckNan
+from fastpg.sb3.common.vec_env.vec_extract_dict_obs import VecExtractDictObs
+from fastpg.sb3.common.vec_env.vec_frame_stack import VecFrameStack
+from fastpg.sb3.common.vec_env.vec_monitor import VecMonitor
 from fastpg.sb3.common.vec_env.vec_normalize import (
     VecNormalize,
     is_vecenv_wrapped,
@@ -12,7 +16,6 @@ from fastpg.sb3.common.vec_env.vec_normalize import (
     unwrap_vec_normalize,
     unwrap_vec_wrapper,
 )
-from fastpg.sb3.common.vec_env.vec_wrappers import VecCheckNan, VecExtractDictObs, VecFrameStack, VecMonitor
 from fastpg.sb3.missing import explain_missing
 
 __all__ = [
