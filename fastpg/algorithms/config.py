@@ -225,6 +225,11 @@ class OnPolicyConfig:
         """Samples whose activations an update keeps from beginning to end; 0 where it works through them in tiles."""
         return 0
 
+    def update_bytes(self, layout: PolicyLayout) -> int:
+        """Bytes that an update needs for a policy beside its parameters and what it keeps of samples; mostly none."""
+        del layout
+        return 0
+
     def check_layout(self, layout: PolicyLayout) -> None:
         """Raise ConfigError if the algorithm cannot train such a policy; most can train any."""
 

@@ -30,6 +30,8 @@ _OF_THE_NATURAL_GRADIENT = {
 class DirectionConfig(NaturalGradientConfig, TongaConfig):
     """Arguments that choose the direction. The first base's defaults win, those of its critic among them."""
 
+    tonga_chosen_by = "direction"
+
     direction: str = argument(
         "natural",
         Choice(("natural", "newton", "ksd", "tonga")),
@@ -53,7 +55,7 @@ class DirectionConfig(NaturalGradientConfig, TongaConfig):
     @classmethod
     def _contradictions(cls, values: Mapping[str, Any], rejected: set[str]) -> Iterable[tuple[set[str], str]]:
         yield from super()._contradictions(values, rejected)
-        yield from tonga_contradictions(cls, values, rejected, "direction")
+        yield from tonga_contradictions(cls, values, rejected)
         direction = values["direction"]
         if direction == "tonga":
             names = ("cg_max_steps", "cg_tolerance", "damping", "fisher")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from fastpg.algorithms.checks import Choice, Integer, Real, argument
 from fastpg.algorithms.config import MAX_COUNT, OnPolicyConfig, unused_options
+from fastpg.kernels.layout import PolicyLayout
 from fastpg.updates.gradient_step import TongaDirection
-from fastpg.updates.tonga import Tonga
+from fastpg.updates.tonga import Tonga, work_bytes
 
 _PAPER = "Le Roux et al. 2007"
 _OPTIONS = ("tonga_rank", "tonga_n_minibatches", "tonga_decay", "tonga_damping", "tonga_block")
@@ -18,6 +19,9 @@ _OPTIONS = ("tonga_rank", "tonga_n_minibatches", "tonga_decay", "tonga_damping",
 @dataclass(frozen=True, kw_only=True)
 class TongaConfig(OnPolicyConfig):
     """The covariance of the gradients."""
+
+    #: The argument that selects TONGA.
+    tonga_chosen_by: ClassVar[str]
 
     tonga_rank: int = argument(
         8, Integer(1, MAX_COUNT), "Eigenvectors of each block of the covariance that are kept.", source="fastpg"
@@ -39,11 +43,23 @@ class TongaConfig(OnPolicyConfig):
         source=_PAPER,
     )
 
+    def update_bytes(self, layout: PolicyLayout) -> int:
+        """The rows that stand for the covariance."""
+        if getattr(self, self.tonga_chosen_by) != "tonga":
+            return super().update_bytes(layout)
+        return work_bytes(
+            layout,
+            rank=self.tonga_rank,
+            n_minibatches=self.tonga_n_minibatches,
+            block=self.tonga_block,  # type: ignore[arg-type]  # checked by Choice
+        )
+
 
 def tonga_contradictions(
-    config_class: type[TongaConfig], values: Mapping[str, Any], rejected: set[str], chooser: str
+    config_class: type[TongaConfig], values: Mapping[str, Any], rejected: set[str]
 ) -> Iterable[tuple[set[str], str]]:
-    """What is wrong with the options of TONGA, given that ``chooser`` is the argument that selects it."""
+    """What is wrong with the options of TONGA."""
+    chooser = config_class.tonga_chosen_by
     if values[chooser] != "tonga":
         yield from unused_options(config_class, values, _OPTIONS, because=(chooser, "'tonga'"))
         return

@@ -35,6 +35,8 @@ _OF_THE_CRITIC = ("critic_learning_rate", "batch_size", "n_critic_updates", "cri
 class VPGConfig(CriticConfig, TongaConfig):
     """Arguments of VPG."""
 
+    tonga_chosen_by = "optimizer"
+
     learning_rate: Schedule = argument(
         3e-3, Scheduled(), "Step size of the policy; a number, lin_START or a function.", source=_FASTPG
     )
@@ -93,7 +95,7 @@ class VPGConfig(CriticConfig, TongaConfig):
     @classmethod
     def _contradictions(cls, values: Mapping[str, Any], rejected: set[str]) -> Iterable[tuple[set[str], str]]:
         yield from super()._contradictions(values, rejected)
-        yield from tonga_contradictions(cls, values, rejected, "optimizer")
+        yield from tonga_contradictions(cls, values, rejected)
         yield from _step_contradictions(values)
         if values["step_rule"] == "norm":
             yield from unused_options(cls, values, ["learning_rate"], because=("step_rule", "'plain'"))

@@ -44,7 +44,7 @@ _LENGTH_BYTES = 8
 _TYPES = ("F64", "F32", "F16", "I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL")
 _ITEM_SIZES = {name: 1 if name == "BOOL" else int(name[1:]) // 8 for name in _TYPES}
 _FOREIGN = {
-    b"PK\x03\x04": "a zip archive (a stable-baselines3 model, perhaps)",
+    b"PK\x03\x04": "a zip archive (a stable-baselines3 model, perhaps, which the models of fastpg.sb3 load)",
     b"\x80": "a Python pickle, which fastpg never loads because pickles can run code",
     b"\x1f\x8b": "a gzip file",
     b"\x89HDF": "an HDF5 file",

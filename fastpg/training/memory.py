@@ -36,13 +36,16 @@ def check_memory(config: OnPolicyConfig, layout: ActorCriticLayout) -> None:
         layout: of the networks.
     """
     rollout, networks = rollout_bytes(config, layout), network_bytes(config, layout)
+    update = config.update_bytes(layout.actor)
     available = machine.available_memory()
-    if available is None or rollout + networks <= available:
+    if available is None or rollout + networks + update <= available:
         return
+    kept, own = config.n_samples_kept, f" and {update / _GIB:.3g} GiB for the options of the update,"
     raise MemoryLimitError(
         f"n_steps, n_envs, net_arch: expected a model for the {available / _GIB:.3g} GiB of memory that are available, "
         f"got one that needs about {rollout / _GIB:.3g} GiB for n_steps * n_envs = {config.n_steps} * {config.n_envs} "
-        f"samples of {layout.observation_size} values, and {networks / _GIB:.3g} GiB for {layout.n_params} parameters "
-        f"and the activations of {config.n_samples_kept} samples. "
-        "Fix: lower n_steps, n_envs or the layer sizes in net_arch, or observe fewer values."
+        f"samples of {layout.observation_size} values,{own if update else ''} and {networks / _GIB:.3g} GiB for "
+        f"{layout.n_params} parameters{f' and the activations of {kept} samples' if kept else ''}. "
+        "Fix: lower n_steps, n_envs or the layer sizes in net_arch, or observe fewer values"
+        f"{', or keep less of each update (tonga_rank, tonga_n_minibatches)' if update else ''}."
     )

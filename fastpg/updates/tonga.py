@@ -118,6 +118,17 @@ def _solve(rows: Array, target: Array, damping: float, rank: int) -> tuple[Array
     return np.einsum("nrp,nr->np", rows, solution), kept
 
 
+def work_bytes(layout: PolicyLayout, *, rank: int, n_minibatches: int, block: Block) -> int:
+    """Bytes that ``Tonga.direction`` works with, about.
+
+    The r = rank + n_minibatches rows, as they are kept, in float64, block by block and times the eigenvectors; and for
+    all blocks of a layer their (r, r) inner products with the eigenvectors of these.
+    """
+    n_rows = rank + n_minibatches
+    n_blocks = max(layout.policy.sizes[1:]) if block == "neuron" else 1
+    return n_rows * layout.n_params * (4 + 3 * 8) + n_blocks * n_rows**2 * 2 * 8
+
+
 @cache
 def parameter_blocks(layout: PolicyLayout, block: Block) -> Sequence[Array]:
     """The parameters that belong to one block each: per layer an index array (blocks, size); log_std is one block."""

@@ -73,6 +73,7 @@ def test_adapted_state_is_in_the_checkpoint(mode: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(loaded.policy.params, model.policy.params)
 
 
+@pytest.mark.filterwarnings("ignore:n_threads=2 is more than the 1 ")
 def test_threads_change_nothing() -> None:
     results = [make(n_threads=n).learn(3 * 64, log_interval=None).policy.params for n in (1, 2)]
     np.testing.assert_array_equal(*results)

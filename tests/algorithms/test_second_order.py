@@ -190,6 +190,7 @@ def test_krylov_resumes_from_a_checkpoint(tmp_path: Any) -> None:
         np.testing.assert_array_equal(resumed.optimizer_state.memory[name], array)
 
 
+@pytest.mark.filterwarnings("ignore:n_threads=2 is more than the 1 ")
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_threads_do_not_change_a_bit(variant: str) -> None:
     one, two = (make(fastpg.TRPO, n_threads=n, **VARIANTS[variant]) for n in (1, 2))

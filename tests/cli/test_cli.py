@@ -13,6 +13,7 @@ import pytest
 from fastpg.algorithms.ppo import PPOConfig
 from fastpg.cli import app
 from fastpg.cli.options import config_arguments, config_options
+from fastpg.machine import n_cores
 from fastpg.training.loading import ALGORITHMS
 from fastpg.training.metrics import csv_columns
 from fastpg.updates.schedules import LinearSchedule
@@ -387,7 +388,7 @@ def test_every_field_has_an_option_with_help():
 def test_only_what_was_given_is_passed_on():
     values = parse()
     assert values.keys() == {"n_threads", "verbose", "seed"}
-    assert values["n_threads"] == len(os.sched_getaffinity(0))
+    assert values["n_threads"] == n_cores()
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,11 @@ from gymnasium import spaces
 import fastpg
 from fastpg import machine
 from fastpg.algorithms.config import OnPolicyConfig
+from fastpg.algorithms.natural import NaturalGradientConfig
+from fastpg.algorithms.npg import NPGConfig
 from fastpg.algorithms.ppo import PPOConfig
 from fastpg.algorithms.trpo import TRPOConfig
+from fastpg.algorithms.vpg import VPGConfig
 from fastpg.training.agent import Agent
 from fastpg.training.checkpoint import save_checkpoint
 from fastpg.training.space_json import space_from_json, space_to_json
@@ -109,6 +112,8 @@ def test_unsupported_space_is_an_error_at_construction() -> None:
         (PPOConfig, {"n_steps": 10**6, "n_envs": 2**16}),
         (PPOConfig, {"policy_kwargs": {"net_arch": [65536] * 9}}),
         (TRPOConfig, {"n_steps": 10**7, "n_envs": 8}),
+        (VPGConfig, {"optimizer": "tonga", "tonga_rank": 10**5, "n_steps": 1000}),
+        (NPGConfig, {"preset": "tonga", "tonga_rank": 10**6, "tonga_block": "layer", "n_steps": 1000}),
     ],
     ids=str,
 )
@@ -116,11 +121,13 @@ def test_model_beyond_the_memory_is_an_error_at_construction(
     monkeypatch: pytest.MonkeyPatch, config_class: type[OnPolicyConfig], arguments: dict[str, Any]
 ) -> None:
     monkeypatch.setattr(machine, "available_memory", lambda: 64 * 2**30)
-    config = config_class(**arguments, seed=0)
+    config = config_class.from_arguments({**arguments, "seed": 0})
     text = r"expected a model for the 64 GiB of memory that are available, got .* Fix: lower n_steps"
     with pytest.raises(fastpg.ConfigError, match=text) as caught:
         Agent.create(config, spaces.Box(-1.0, 1.0, (4,)), spaces.Discrete(2))
     assert isinstance(caught.value, MemoryError)
+    assert ("activations of" in str(caught.value)) == issubclass(config_class, NaturalGradientConfig)
+    assert ("tonga_rank" in str(caught.value)) == ("tonga_rank" in arguments)
 
 
 def test_unavailable_backend_is_an_error_at_construction(monkeypatch: pytest.MonkeyPatch) -> None:
