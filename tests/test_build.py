@@ -11,8 +11,8 @@ import threading
 import numpy as np
 import pytest
 
-from fastpg import kernels
 from fastpg.kernels.layout import ActorCriticLayout, HeadLayout, MLPLayout
+from tests.ppo_updates import UNEVEN, update
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("fastpg._native") is None, reason="built without a compiler")
 
@@ -29,37 +29,8 @@ def _restore_isa(native):
     native.select_isa(isa)
 
 
-def _update(*, n_samples=333, n_threads=1, dtype=np.float32, n_epochs=3):
-    layout = ActorCriticLayout(
-        MLPLayout((7, 64, 33, 6), "tanh"), MLPLayout((7, 64, 33, 1), "tanh"), HeadLayout("gaussian", (1,) * 6)
-    )
-    rng = np.random.default_rng(0)
-    params = (0.2 * rng.normal(size=layout.n_params)).astype(dtype)
-    columns = rng.normal(size=(4, n_samples)).astype(dtype)
-    return kernels.ppo_update(
-        params,
-        np.zeros_like(params),
-        np.zeros_like(params),
-        rng.normal(size=(n_samples, 7)).astype(dtype),
-        rng.normal(size=(n_samples, 6)).astype(dtype),
-        columns[0] - 6,
-        *columns[1:],
-        layout=layout,
-        n_epochs=n_epochs,
-        batch_size=70,
-        clip_range=0.2,
-        clip_range_vf=0.3,
-        vf_coef=0.5,
-        ent_coef=0.01,
-        max_grad_norm=0.5,
-        normalize_advantage=True,
-        learning_rate=1e-3,
-        adam_step=0,
-        seed=9,
-        update_index=4,
-        n_threads=n_threads,
-        backend="native",
-    )
+def _update(*, n_samples=333, n_epochs=3, **options):
+    return update(UNEVEN, n_samples=n_samples, n_epochs=n_epochs, batch_size=70, clip_range_vf=0.3, **options)
 
 
 def _assert_same_bits(one, other):

@@ -11,8 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from fastpg import kernels
-from fastpg.kernels.layout import ActorCriticLayout, HeadLayout, MLPLayout
+from tests import ppo_updates
 
 pytestmark = [
     pytest.mark.skipif(importlib.util.find_spec("fastpg._native") is None, reason="built without a compiler"),
@@ -21,38 +20,11 @@ pytestmark = [
 #: ThreadSanitizer and AddressSanitizer have threads and memory of their own.
 needs_plain_process = pytest.mark.skipif("LD_PRELOAD" in os.environ, reason="in a sanitizer lane")
 
-LAYOUT = ActorCriticLayout(
-    MLPLayout((3, 16, 2), "tanh"), MLPLayout((3, 16, 1), "tanh"), HeadLayout("categorical", (2,))
-)
 
-
-def update(*, n_threads, n_epochs=2, n_samples=256):
+def update(*, n_threads, n_epochs=2):
     """Parameters after a small update of PPO."""
-    rng = np.random.default_rng(0)
-    params = (0.2 * rng.normal(size=LAYOUT.n_params)).astype(np.float32)
-    columns = rng.normal(size=(4, n_samples)).astype(np.float32)
-    return kernels.ppo_update(
-        params,
-        np.zeros_like(params),
-        np.zeros_like(params),
-        rng.normal(size=(n_samples, 3)).astype(np.float32),
-        rng.integers(0, 2, size=(n_samples, 1)).astype(np.int32),
-        columns[0] - 2,
-        *columns[1:],
-        layout=LAYOUT,
-        n_epochs=n_epochs,
-        batch_size=64,
-        clip_range=0.2,
-        vf_coef=0.5,
-        ent_coef=0.01,
-        max_grad_norm=0.5,
-        normalize_advantage=True,
-        learning_rate=1e-3,
-        adam_step=0,
-        seed=9,
-        update_index=4,
-        n_threads=n_threads,
-        backend="native",
+    return ppo_updates.update(
+        ppo_updates.SMALL, n_samples=256, batch_size=64, n_epochs=n_epochs, n_threads=n_threads
     ).params
 
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastpg.errors import ConfigError
 from fastpg.training.atomic_file import write_atomically
 from fastpg.training.callback_base import BaseCallback, EventCallback
-from fastpg.training.evaluation import EvaluationResult, evaluate
+from fastpg.training.evaluation import evaluate
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -61,6 +62,8 @@ class CheckpointCallback(BaseCallback):
         verbose: 1 logs each file.
     """
 
+    model_suffix: ClassVar[str] = MODEL_SUFFIX
+
     def __init__(
         self,
         save_freq: int,
@@ -83,10 +86,14 @@ class CheckpointCallback(BaseCallback):
 
     def _on_step(self) -> bool:
         if self.n_calls % self.save_freq == 0:
-            path = self.save_path / f"{self.name_prefix}_{self.num_timesteps}_steps{MODEL_SUFFIX}"
+            path = self._path(self.model_suffix)
             self.model.save(path)
             self.log(f"Saved the model to {path}")
         return True
+
+    def _path(self, suffix: str, kind: str = "") -> Path:
+        """A file of this moment."""
+        return self.save_path / f"{self.name_prefix}_{kind}{self.num_timesteps}_steps{suffix}"
 
 
 class EvalCallback(EventCallback):
@@ -109,6 +116,8 @@ class EvalCallback(EventCallback):
         verbose: 1 logs each result.
         warn: taken as in stable-baselines3; episodes are counted here, so there is no wrapper to miss.
     """
+
+    model_suffix: ClassVar[str] = MODEL_SUFFIX
 
     def __init__(
         self,
@@ -166,21 +175,22 @@ class EvalCallback(EventCallback):
             seed=self.seed,
             deterministic=self.deterministic,
         )
-        self._record(result)
+        self._record(result.returns, result.lengths, result.successes)
+        self.log(f"Evaluation at {self.num_timesteps} steps: {result.mean_return:.2f} +/- {result.std_return:.2f}")
         goes_on = self._keep_if_best(result.mean_return)
         return goes_on and self._on_event()
 
-    def _record(self, result: EvaluationResult) -> None:
-        self.last_mean_reward = result.mean_return
-        self.logger.record("eval/mean_reward", result.mean_return)
-        self.logger.record("eval/mean_ep_length", float(np.mean(result.lengths)))
-        if result.successes is not None:
-            self.logger.record("eval/success_rate", float(np.mean(result.successes)))
-            self.evaluations.setdefault("successes", []).append(result.successes)
+    def _record(self, returns: ArrayLike, lengths: ArrayLike, successes: ArrayLike | None) -> None:
+        """Record the episodes of an evaluation for the log, and rewrite ``evaluations.npz``."""
+        self.last_mean_reward = float(np.mean(returns))
+        self.logger.record("eval/mean_reward", self.last_mean_reward)
+        self.logger.record("eval/mean_ep_length", float(np.mean(lengths)))
+        if successes is not None:
+            self.logger.record("eval/success_rate", float(np.mean(successes)))
+            self.evaluations.setdefault("successes", []).append(successes)
         self.evaluations["timesteps"].append(self.num_timesteps)
-        self.evaluations["results"].append(result.returns)
-        self.evaluations["ep_lengths"].append(result.lengths)
-        self.log(f"Evaluation at {self.num_timesteps} steps: {result.mean_return:.2f} +/- {result.std_return:.2f}")
+        self.evaluations["results"].append(returns)
+        self.evaluations["ep_lengths"].append(lengths)
         if self.log_path is not None:
             content = io.BytesIO()
             columns: Any = {key: np.asarray(rows) for key, rows in self.evaluations.items()}
@@ -192,7 +202,7 @@ class EvalCallback(EventCallback):
             return True
         self.best_mean_reward = mean_return
         if self.best_model_save_path is not None:
-            self.model.save(self.best_model_save_path / f"best_model{MODEL_SUFFIX}")
+            self.model.save(self.best_model_save_path / f"best_model{self.model_suffix}")
         return self.callback_on_new_best is None or self.callback_on_new_best.on_step()
 
     def update_child_locals(self, locals_: Mapping[str, Any]) -> None:

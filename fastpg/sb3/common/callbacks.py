@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,8 @@ from fastpg.errors import ConfigError
 from fastpg.sb3.common.evaluation import evaluate_policy
 from fastpg.sb3.common.vec_env import sync_envs_normalization, unwrap_vec_normalize
 from fastpg.sb3.environments import as_vec_env
+from fastpg.sb3.files import SUFFIX
 from fastpg.training import callbacks as ours
-from fastpg.training.atomic_file import write_atomically
 from fastpg.training.callback_base import BaseCallback, CallbackList, ConvertCallback, EventCallback
 from fastpg.training.callbacks import (
     EveryNTimesteps,
@@ -39,7 +38,7 @@ __all__ = [
 ]
 
 
-class CheckpointCallback(BaseCallback):
+class CheckpointCallback(ours.CheckpointCallback):
     """Saves the model every ``save_freq`` calls as ``<save_path>/<name_prefix>_<steps>_steps.zip``.
 
     What is saved is the model after its last finished iteration.
@@ -54,6 +53,8 @@ class CheckpointCallback(BaseCallback):
         verbose: 1 says what was saved.
     """
 
+    model_suffix = SUFFIX
+
     def __init__(
         self,
         save_freq: int,
@@ -63,30 +64,14 @@ class CheckpointCallback(BaseCallback):
         save_vecnormalize: bool = False,
         verbose: int = 0,
     ) -> None:
-        super().__init__(verbose)
-        del save_replay_buffer
-        ours._check_frequency("save_freq", save_freq)
-        self.save_freq = save_freq
-        self.save_path = Path(save_path)
-        self.name_prefix = name_prefix
+        super().__init__(save_freq, save_path, name_prefix, save_replay_buffer=save_replay_buffer, verbose=verbose)
         self.save_vecnormalize = save_vecnormalize
 
-    def _init_callback(self) -> None:
-        self.save_path.mkdir(parents=True, exist_ok=True)
-
-    def _path(self, kind: str, suffix: str) -> Path:
-        return self.save_path / f"{self.name_prefix}_{kind}{self.num_timesteps}_steps.{suffix}"
-
     def _on_step(self) -> bool:
-        if self.n_calls % self.save_freq != 0:
-            return True
-        path = self._path("", "zip")
-        self.model.save(path)
-        self.log(f"Saved the model to {path}")
         normalizer = unwrap_vec_normalize(self.training_env) if self.save_vecnormalize else None
-        if normalizer is not None:
-            normalizer.save(self._path("vecnormalize_", "pkl"))
-        return True
+        if normalizer is not None and self.n_calls % self.save_freq == 0:
+            normalizer.save(self._path(".pkl", "vecnormalize_"))
+        return super()._on_step()
 
 
 class EvalCallback(ours.EvalCallback):
@@ -108,6 +93,8 @@ class EvalCallback(ours.EvalCallback):
         verbose: 1 says each result.
         warn: warn if ``eval_env`` has no ``Monitor``.
     """
+
+    model_suffix = SUFFIX
 
     def __init__(
         self,
@@ -154,14 +141,15 @@ class EvalCallback(ours.EvalCallback):
             return_episode_rewards=True,
             warn=self.warn,
         )
-        self._keep_rows(returns, lengths)
-        mean = float(np.mean(returns))
+        self._record(returns, lengths, self._successes or None)
+        mean = self.last_mean_reward
         self.log(
             f"Evaluation at {self.num_timesteps} steps: return {mean:.2f} +/- {np.std(returns):.2f}, length "
             f"{np.mean(lengths):.2f} +/- {np.std(lengths):.2f}"
         )
-        self._log_row(mean, float(np.mean(lengths)))
-        goes_on = self._keep_best(mean)
+        self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
+        self.logger.dump(self.num_timesteps)
+        goes_on = self._keep_if_best(mean)
         return goes_on and self._on_event()
 
     @property
@@ -198,35 +186,6 @@ class EvalCallback(ours.EvalCallback):
         del globals_
         if locals_["done"] and locals_["info"].get("is_success") is not None:
             self._successes.append(bool(locals_["info"]["is_success"]))
-
-    def _keep_rows(self, returns: Any, lengths: Any) -> None:
-        if self._successes:
-            self.evaluations.setdefault("successes", []).append(self._successes)
-        self.evaluations["timesteps"].append(self.num_timesteps)
-        self.evaluations["results"].append(returns)
-        self.evaluations["ep_lengths"].append(lengths)
-        if self.log_path is not None:
-            content = io.BytesIO()
-            columns: Any = {key: np.asarray(rows) for key, rows in self.evaluations.items()}
-            np.savez(content, **columns)
-            write_atomically(self.log_path / "evaluations.npz", content.getvalue())
-
-    def _log_row(self, mean: float, mean_length: float) -> None:
-        self.last_mean_reward = mean
-        self.logger.record("eval/mean_reward", mean)
-        self.logger.record("eval/mean_ep_length", mean_length)
-        if self._successes:
-            self.logger.record("eval/success_rate", float(np.mean(self._successes)))
-        self.logger.record("time/total_timesteps", self.num_timesteps, exclude="tensorboard")
-        self.logger.dump(self.num_timesteps)
-
-    def _keep_best(self, mean: float) -> bool:
-        if mean <= self.best_mean_reward:
-            return True
-        self.best_mean_reward = mean
-        if self.best_model_save_path is not None:
-            self.model.save(self.best_model_save_path / "best_model.zip")
-        return self.callback_on_new_best is None or self.callback_on_new_best.on_step()
 
 
 class LogEveryNTimesteps(EveryNTimesteps):
