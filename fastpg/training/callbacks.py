@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from fastpg.errors import ConfigError
 from fastpg.training.atomic_file import write_atomically
@@ -180,8 +179,8 @@ class EvalCallback(EventCallback):
         goes_on = self._keep_if_best(result.mean_return)
         return goes_on and self._on_event()
 
-    def _record(self, returns: ArrayLike, lengths: ArrayLike, successes: ArrayLike | None) -> None:
-        """Record the episodes of an evaluation for the log, and rewrite ``evaluations.npz``."""
+    def _record(self, returns: Any, lengths: Any, successes: Any) -> None:
+        """Record the episodes of an evaluation, ``successes`` or None, for the log, and rewrite ``evaluations.npz``."""
         self.last_mean_reward = float(np.mean(returns))
         self.logger.record("eval/mean_reward", self.last_mean_reward)
         self.logger.record("eval/mean_ep_length", float(np.mean(lengths)))
