@@ -2,7 +2,10 @@
 #include "action_args.hpp"
 #include "register.hpp"
 
+#include <cmath>
+#include <cstring>
 #include <memory>
+#include <vector>
 
 namespace fastpg::bindings {
 namespace {
@@ -10,12 +13,49 @@ namespace {
 constexpr const char* kActorDoc =
     "A policy bound to the buffers of a rollout; see fastpg.kernels.actor.Actor. Not for use by two threads at once.";
 
+// Reads the plainest kind of observation at once, without a call of NumPy's.
+class PlainObservation {
+public:
+    // Copies `from` to `to` if it is exactly a numpy.ndarray of to.size() finite float32 or float64; false if not, or
+    // if a number is not finite in T. `to` then holds anything.
+    template <class T>
+    bool read(const py::handle& from, std::vector<T>& to) const {
+        if (Py_TYPE(from.ptr()) != ndarray_) return false;
+        const auto array = py::reinterpret_borrow<py::array>(from);
+        if (array.ndim() != 1 || array.shape(0) != static_cast<py::ssize_t>(to.size())) return false;
+        const PyObject* const dtype = array.dtype().ptr();
+        if (dtype == float32_.ptr()) return copy<float>(array, to);
+        return dtype == float64_.ptr() && copy<double>(array, to);
+    }
+
+private:
+    template <class From, class T>
+    static bool copy(const py::array& array, std::vector<T>& to) {
+        const auto* from = static_cast<const char*>(array.data());
+        const py::ssize_t stride = array.strides(0);
+        bool is_finite = true;
+        for (T& number : to) {
+            From value;
+            std::memcpy(&value, from, sizeof(value));  // of any alignment
+            number = static_cast<T>(value);
+            is_finite &= std::isfinite(number);
+            from += stride;
+        }
+        return is_finite;
+    }
+
+    const PyTypeObject* ndarray_ = py::detail::npy_api::get().PyArray_Type_;
+    py::dtype float32_ = py::dtype::of<float>();
+    py::dtype float64_ = py::dtype::of<double>();
+};
+
 class BoundActor {
 public:
     virtual ~BoundActor() = default;
     virtual void set_parameters(const py::array& params) = 0;
     virtual void act(Index t, std::uint64_t step) = 0;
     virtual void act_deterministic(Index t) = 0;
+    virtual bool choose(const py::handle& observation, std::uint64_t step, bool deterministic) = 0;
 };
 
 template <class T>
@@ -27,7 +67,8 @@ public:
           buffers_{std::move(observations), std::move(actions), std::move(log_probs), std::move(values)},
           table_(kernels<T>()),
           n_steps_(axis_length(buffers_[0], "observations", 3, 0)),
-          n_envs_(axis_length(buffers_[0], "observations", 3, 1)) {
+          n_envs_(axis_length(buffers_[0], "observations", 3, 1)),
+          observation_(static_cast<std::size_t>(layout_.policy.n_inputs())) {
         const ActorBuffers<T> pointers{
             input<T>(buffers_[0], "observations", {n_steps_, n_envs_, layout_.policy.n_inputs()}),
             output_actions<T>(buffers_[1], layout_.head, {n_steps_, n_envs_, layout_.head.n_actions()}),
@@ -45,13 +86,22 @@ public:
 
     void act(Index t, std::uint64_t step) override {
         check_ready(t);
-        if (step >= std::uint64_t{1} << 56) throw py::value_error("act: step: expected less than 2^56.");
+        check_step(step);
         unlocked([&] { table_.actor_act(actor_.get(), t, step); });
     }
 
     void act_deterministic(Index t) override {
         check_ready(t);
         unlocked([&] { table_.actor_act_deterministic(actor_.get(), t); });
+    }
+
+    bool choose(const py::handle& observation, std::uint64_t step, bool deterministic) override {
+        check_ready(0);
+        if (n_envs_ < 1) throw py::value_error("choose: expected buffers with room for an action.");
+        check_step(step);
+        if (!plain_.read(observation, observation_)) return false;
+        table_.actor_choose(actor_.get(), observation_.data(), step, deterministic);
+        return true;
     }
 
 private:
@@ -62,6 +112,10 @@ private:
         if (n_envs_ < kManyEnvs) return f();
         const py::gil_scoped_release released;
         f();
+    }
+
+    static void check_step(std::uint64_t step) {
+        if (step >= std::uint64_t{1} << 56) throw py::value_error("act: step: expected less than 2^56.");
     }
 
     void check_ready(Index t) const {
@@ -79,6 +133,8 @@ private:
     const KernelTable<T>& table_;
     Index n_steps_;
     Index n_envs_;
+    PlainObservation plain_;
+    std::vector<T> observation_;
     std::unique_ptr<ActorHandle, void (*)(ActorHandle*)> actor_{nullptr, nullptr};
     bool has_parameters_ = false;
 };
@@ -103,7 +159,8 @@ void register_actor(py::module_& module) {
     py::class_<BoundActor>(module, "Actor", kActorDoc)
         .def("set_parameters", &BoundActor::set_parameters, "params"_a)
         .def("act", &BoundActor::act, "t"_a, "step"_a)
-        .def("act_deterministic", &BoundActor::act_deterministic, "t"_a);
+        .def("act_deterministic", &BoundActor::act_deterministic, "t"_a)
+        .def("choose", &BoundActor::choose, "observation"_a, "step"_a, "deterministic"_a);
     module.def("bind_actor", &bind_actor, "observations"_a, "actions"_a, "log_probs"_a, "values"_a, py::kw_only(),
                "layout"_a, "seed"_a, "stream"_a, "n_threads"_a);
 }

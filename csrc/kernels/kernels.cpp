@@ -49,6 +49,7 @@ constexpr KernelTable<T> make_table() {
     table.actor_set_parameters = actor_set_parameters<T>;
     table.actor_act = actor_act<T>;
     table.actor_act_deterministic = actor_act_deterministic<T>;
+    table.actor_choose = actor_choose<T>;
     table.actor_destroy = actor_destroy<T>;
     return table;
 }

@@ -17,6 +17,7 @@ from fastpg.kernels.philox import STREAM_SHUFFLE
 Array = NDArray[Any]
 #: An update stops when the estimated KL exceeds this multiple of ``target_kl``. Source: OpenAI Spinning Up, ppo.py.
 KL_STOP_FACTOR = 1.5
+_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
 class Kernels(NamedTuple):
@@ -200,6 +201,23 @@ class ComposedActor:
         self._kernels.heads.mode(self._head_inputs, log_std, head=self._layout.head, out=self._actions[t])
         self._write_log_probs(t, log_std)
 
+    def choose(self, observation: Any, step: int, deterministic: bool) -> bool:
+        """The action for one observation."""
+        policy, log_std, _ = self._checked_networks(0)
+        if not self._log_probs.size:
+            raise ValueError("choose: expected buffers with room for an action.")
+        rows = _plain_row(observation, self._layout.observation_size, policy.dtype)
+        if rows is None:
+            return False
+        inputs, head, out = self._head_inputs[:1], self._layout.head, self._actions[0, :1]
+        self._kernels.mlp.mlp_forward(policy, rows, layout=self._layout.policy, out=inputs, n_threads=1)
+        if deterministic:
+            self._kernels.heads.mode(inputs, log_std, head=head, out=out)
+        else:
+            random = {"seed": self._seed, "stream": self._stream, "step": step}
+            self._kernels.heads.sample(inputs, log_std, head=head, **random, out=out)
+        return True
+
     def _evaluate(self, t: int) -> Array:
         """Both networks on ``observations[t]``; returns ``log_std``."""
         policy, log_std, value = self._checked_networks(t)
@@ -221,3 +239,12 @@ class ComposedActor:
         self._kernels.heads.log_prob(
             self._head_inputs, log_std, self._actions[t], head=self._layout.head, out=self._log_probs[t]
         )
+
+
+def _plain_row(observation: Any, size: int, dtype: Any) -> Array | None:
+    """``observation`` (O,) as one row (1, O), None if it is no array of finite float32 or float64 numbers."""
+    if observation.__class__ is not np.ndarray or observation.shape != (size,) or observation.dtype not in _FLOATS:
+        return None
+    with np.errstate(over="ignore", invalid="ignore"):
+        row = observation.astype(dtype)
+    return row[None] if np.isfinite(row).all() else None

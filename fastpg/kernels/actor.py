@@ -38,6 +38,25 @@ class Actor(Protocol):
     def act_deterministic(self, t: int) -> None:
         """As ``act``, with the mode of the distribution in place of a sample."""
 
+    def choose(self, observation: Any, step: int, deterministic: bool) -> bool:
+        """Write the action for one ``observation`` to ``actions[0, 0]``; touch no other buffer.
+
+        The check is part of the call, as it would cost as much as the rest. What is no plain observation may become one
+        by a conversion, which is left to the caller.
+
+        Args:
+            observation: (O,) float32 or float64, exactly a NumPy array; finite in the dtype of the buffers.
+            step: as in ``act``; the random numbers are those of environment 0.
+            deterministic: take the mode instead of a sample.
+
+        Returns:
+            False if ``observation`` is anything else; nothing has happened then.
+
+        Raises:
+            RuntimeError: no parameters were set.
+            IndexError, ValueError: the buffers are empty.
+        """
+
 
 def bind_actor(
     observations: Array,

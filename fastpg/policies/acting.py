@@ -34,6 +34,7 @@ class BoundPolicy:
         observations = np.zeros((1, n_rows, layout.observation_size), dtype)
         self.observations: Array = observations[0]
         self._result: Array = self._actions[0]
+        self._first = self._result[:1]
         self._actor = actor.bind_actor(
             observations,
             self._actions,
@@ -45,14 +46,27 @@ class BoundPolicy:
             backend=policy.backend,
         )
 
+    def choose(self, observation: Any, *, deterministic: bool, step: int) -> Array | None:
+        """Action (1, D) for one ``observation`` (O,), if it is a plain array of finite float32 or float64.
+
+        Valid until the next call. None if it is anything else, which ``act`` may still take after a conversion.
+        """
+        params = self._policy.params
+        if params is not self._params:
+            self._take(params)
+        return self._first if self._actor.choose(observation, step, deterministic) else None
+
     def act(self, *, deterministic: bool, step: int) -> Array:
         """Actions (B, D) for ``observations``, valid until the next call; see ``ActorCritic.act``."""
         params = self._policy.params
         if params is not self._params:
-            self._actor.set_parameters(params)
-            self._params = params
+            self._take(params)
         if deterministic:
             self._actor.act_deterministic(0)
         else:
             self._actor.act(0, step)
         return self._result
+
+    def _take(self, params: Array) -> None:
+        self._actor.set_parameters(params)
+        self._params = params

@@ -23,6 +23,7 @@ Array = NDArray[Any]
 REAL_KINDS = "fiub"  # of NumPy dtypes: float, signed, unsigned, bool
 MAX_IMAGE_SIZE = 4096  # values; beyond this an MLP on raw pixels is a mistake
 _IMAGE_NDIM = 3
+_MAX_SCALARS = 1024
 
 
 class ObservationEncoder:
@@ -34,6 +35,7 @@ class ObservationEncoder:
     Attributes:
         space: the space.
         size: O, the length of a row.
+        is_plain: a row is the observation itself, but for its dtype.
 
     Raises:
         SpaceError: an unsupported or empty space, or an image of more than 4096 values.
@@ -56,6 +58,7 @@ class ObservationEncoder:
         if self.size == 0:
             raise SpaceError(f"observation space {space} is empty: expected at least one value. Fix: add a value.")
         self._kinds = "iub" if self._choices.size else REAL_KINDS
+        self.is_plain = len(self._shape) == 1 and not self._choices.size and self._scale == 1.0
         self._finite = np.empty((0, self.size), np.bool_)
         self._all_finite = b""
 
@@ -172,10 +175,13 @@ class ActionDecoder:
         self.space = space
         self._shape: tuple[int, ...] = tuple(getattr(space, "shape", None) or ())
         self._decode: Callable[[Array], Array]
+        self._scalars: tuple[Any, ...] = ()  # the actions of a small Discrete, which cannot be changed
         size = math.prod(self._shape)
         if isinstance(space, spaces.Discrete):
             self.head = HeadLayout("categorical", (int(space.n),))
             self._dtype, self._start = np.dtype(space.dtype or np.int64), int(space.start)
+            if space.n <= _MAX_SCALARS:
+                self._scalars = tuple(self._dtype.type(self._start + choice) for choice in range(space.n))
             self._decode = self._decode_discrete
         elif isinstance(space, spaces.MultiDiscrete):
             self.head = HeadLayout("categorical", tuple(int(n) for n in np.asarray(space.nvec).reshape(-1)))
@@ -216,6 +222,10 @@ class ActionDecoder:
             (N, *space.shape) of the dtype of the space, in its bounds; a new array.
         """
         return self._decode(actions)
+
+    def decode_one(self, actions: Array) -> Any:
+        """``decode(actions)[0]`` for one row of actions (1, D)."""
+        return self._scalars[actions.item()] if self._scalars else self._decode(actions)[0]
 
     def _decode_discrete(self, actions: Array) -> Array:
         decoded = actions[:, 0].astype(self._dtype)

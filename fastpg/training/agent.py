@@ -52,6 +52,7 @@ class Agent:
         self._seed = seed
         self._n_calls = 0
         self._bound: dict[int, BoundPolicy] = {}
+        self._is_plain = encoder.is_plain and normalizer is None
         self._lock = threading.Lock()  # held by the thread that uses bound buffers; another one does without
 
     @classmethod
@@ -94,6 +95,15 @@ class Agent:
             ValueError: the observation is the tuple of ``env.reset()``, or has another shape than the space.
             EnvDataError: it holds NaN, infinity or values outside of a discrete space.
         """
+        if self._is_plain and (one := self._bound.get(1)) is not None and self._lock.acquire(False):
+            try:
+                chosen = one.choose(observation, deterministic=deterministic, step=self._n_calls + 1)
+                if chosen is not None:
+                    self._n_calls += 1
+                    action: Array = self.decoder.decode_one(chosen)
+                    return action
+            finally:
+                self._lock.release()
         batch, is_single = self._batch(observation)
         self._n_calls += 1
         if not 0 < len(batch) <= _MAX_BOUND_ROWS or not self._lock.acquire(blocking=False):

@@ -70,6 +70,48 @@ def test_a_refused_observation_leaves_the_buffers_usable():
     np.testing.assert_array_equal(agent.predict(observations(1)[0], deterministic=True), expected)
 
 
+@pytest.mark.parametrize("is_deterministic", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+@pytest.mark.parametrize("action_space", [*ACTION_SPACES, spaces.Discrete(5000, start=-3)], ids=str)
+def test_one_observation_is_a_batch_of_one(action_space, dtype, is_deterministic):
+    one, many = agent_of(action_space), agent_of(action_space)
+    for row in (3 * observations(6)).astype(dtype):
+        action = one.predict(row, deterministic=is_deterministic)
+        expected = many.predict(row[None], deterministic=is_deterministic)[0]
+        assert type(action) is type(expected)
+        assert action.dtype == expected.dtype
+        np.testing.assert_array_equal(action, expected)
+
+
+@pytest.mark.parametrize(
+    ("observation", "error", "message"),
+    [
+        (np.array([0, np.nan, 0, 0], np.float32), EnvDataError, "observation is nan at index 1"),
+        (np.array([0, 0, 1e300, 0]), EnvDataError, "observation is 1e\\+300 at index 2"),
+        (np.array(["a", "b", "c", "d"]), EnvDataError, "expected an array of real numbers"),
+        (np.zeros(3, np.float32), ValueError, "observation: expected shape"),
+        ((np.zeros(4, np.float32), {}), ValueError, "got the tuple"),
+    ],
+    ids=["nan", "overflow", "text", "shape", "tuple"],
+)
+def test_the_fast_way_for_one_observation_refuses_what_the_other_one_does(observation, error, message):
+    agent = agent_of()
+    for _ in range(2):  # the first call binds the buffers
+        with pytest.raises(error, match=message):
+            agent.predict(observation, deterministic=True)
+        agent.predict(observations(1)[0], deterministic=True)
+
+
+def test_new_parameters_reach_the_fast_way():
+    agent = agent_of()
+    row = observations(1)[0]
+    before = [agent.predict(row, deterministic=True) for _ in range(2)]
+    agent.policy.set_params(2 * agent.policy.params)
+    after = agent.predict(row, deterministic=True)
+    np.testing.assert_array_equal(*before)
+    assert (after != before[0]).any()
+
+
 def test_empty_batch():
     assert agent_of().predict(np.empty((0, 4), np.float32), deterministic=True).shape == (0, 4)
 

@@ -36,6 +36,18 @@ public:
         run(t, [&](Index, Index n_rows) { head_.mode(n_rows); });
     }
 
+    // Into actions[0, 0], and nowhere else, what `act` would choose for one observation (O,) in row 0.
+    void choose(const T* observation, std::uint64_t step, bool is_deterministic) {
+        policy_.tile.load_inputs(observation, nullptr, 0, 1);
+        policy_.tile.forward(policy_.params.data(), 1);
+        if (is_deterministic) {
+            head_.mode(1);
+        } else {
+            head_.sample({seed_, stream_, step}, 0, 1);
+        }
+        head_.store_actions(buffers_.actions, 0, 1);
+    }
+
 private:
     template <class Choose>
     FASTPG_INLINE void run(Index t, Choose choose) {
@@ -80,6 +92,11 @@ void actor_act(ActorHandle* actor, Index t, std::uint64_t step) {
 template <class T>
 void actor_act_deterministic(ActorHandle* actor, Index t) {
     static_cast<Actor<T>*>(actor)->act_deterministic(t);
+}
+
+template <class T>
+void actor_choose(ActorHandle* actor, const T* observation, std::uint64_t step, bool is_deterministic) {
+    static_cast<Actor<T>*>(actor)->choose(observation, step, is_deterministic);
 }
 
 template <class T>

@@ -386,6 +386,7 @@ struct KernelTable {
     void (*actor_set_parameters)(ActorHandle*, const T* params);
     void (*actor_act)(ActorHandle*, Index t, std::uint64_t step);
     void (*actor_act_deterministic)(ActorHandle*, Index t);
+    void (*actor_choose)(ActorHandle*, const T* observation, std::uint64_t step, bool is_deterministic);
     void (*actor_destroy)(ActorHandle*);
 };
 

@@ -166,20 +166,17 @@ private:
     void draw(const PhiloxKey& key, Index first_row, Index n_rows) {
         const bool is_normal = columns_.shape.kind == HeadKind::kGaussian;
         for (Index d = 0; d < columns_.shape.n_actions; d += 4) {
-            const Index n = smaller<Index>(4, columns_.shape.n_actions - d);
-            for (Index row = 0; row < n_rows; ++row) {
-                const PhiloxWords words =
-                    philox(key, static_cast<std::uint32_t>(first_row + row), static_cast<std::uint32_t>(d / 4));
-                float* to = random_.data() + d * columns_.stride + row;
-                for (Index j = 0; j < n; ++j) {
-                    to[j * columns_.stride] =
-                        is_normal ? symmetric_interval(words.word[j]) : unit_interval(words.word[j]);
+            for (Index row = 0; row < n_rows; row += kLanes<float>) {
+                const PhiloxLanes lanes(key, static_cast<std::uint32_t>(first_row + row),
+                                        static_cast<std::uint32_t>(d / 4));
+#pragma GCC unroll 4
+                for (int j = 0; j < 4; ++j) {
+                    if (d + j >= columns_.shape.n_actions) break;
+                    float* to = random_.data() + (d + j) * columns_.stride + row;
+                    store(to, is_normal ? normal_quantile(symmetric_interval(lanes.word[j]))
+                                        : unit_interval(lanes.word[j]));
                 }
             }
-        }
-        for (Index d = 0; is_normal && d < columns_.shape.n_actions; ++d) {
-            float* column = random_.data() + d * columns_.stride;
-            for (Index i = 0; i < n_rows; i += kLanes<float>) store(column + i, normal_quantile(load(column + i)));
         }
     }
 
