@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 
 import gymnasium as gym
 import numpy as np
 import pytest
 
 from fastpg.errors import CheckpointError, ConfigError, EnvDataError, EnvError, SpaceError
+from fastpg.sb3 import PPO
 from fastpg.sb3.common.env_util import is_wrapped, make_vec_env, unwrap_wrapper
 from fastpg.sb3.common.monitor import LoadMonitorResultsError, Monitor, get_monitor_files, load_results
 from fastpg.sb3.common.running_mean_std import RunningMeanStd
@@ -25,7 +28,7 @@ from fastpg.sb3.common.vec_env import (
     sync_envs_normalization,
     unwrap_vec_normalize,
 )
-from tests.sb3.tools import CountingEnv
+from tests.sb3.tools import CountingEnv, small
 
 ACTIONS = np.zeros((2, 2), np.float32)
 
@@ -105,6 +108,30 @@ def test_a_worker_that_raises_or_dies_is_an_error() -> None:
     env.close()
     with pytest.raises(EnvError, match="ZeroDivisionError"):
         SubprocVecEnv([lambda: 1 // 0], start_method="fork")
+
+
+def test_workers_go_on_after_an_error_and_after_ctrl_c() -> None:
+    """What the other workers answered then is not taken for the answer to the next command."""
+
+    class BreaksOnce(CountingEnv):
+        is_broken = True
+
+        def step(self, action):
+            if self.is_broken:
+                self.is_broken = False
+                raise RuntimeError("once")
+            return super().step(action)
+
+    env = SubprocVecEnv([BreaksOnce, CountingEnv], start_method="fork")
+    model = small(PPO, env)
+    with pytest.raises(EnvError, match="env 0 of 2 raised RuntimeError: once"):
+        model.learn(64)
+    for process in env.processes:  # a terminal sends it to all of them
+        os.kill(process.pid, signal.SIGINT)
+    assert model.learn(64).num_timesteps == 64
+    env.step_async(ACTIONS)  # and interrupted before it was waited for
+    assert env.reset().tolist() == [[13, 0], [13, 0]]
+    env.close()
 
 
 def test_an_environment_that_raises_or_returns_nonsense_is_named() -> None:
@@ -235,6 +262,27 @@ def test_vec_normalize_rests_and_is_shared(tmp_path) -> None:
         VecNormalize.load(tmp_path / "stats.pkl", make_vec_env("CartPole-v1"))
     assert unwrap_vec_normalize(VecMonitor(env)) is env
     assert is_vecenv_wrapped(env, VecNormalize)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("name", ["rewards", "observations"])
+def test_vec_normalize_keeps_its_statistics_from_nan(name, bad) -> None:
+    class BreaksOnce(CountingEnv):
+        n_left = 20
+
+        def step(self, action):
+            observation, reward, *rest = super().step(action)
+            self.n_left -= 1
+            if self.n_left == 0 and name == "observations":
+                observation[1] = bad
+            return observation, bad if self.n_left == 0 and name == "rewards" else reward, *rest
+
+    env = VecNormalize(DummyVecEnv([CountingEnv, BreaksOnce]))
+    model = small(PPO, env)
+    with pytest.raises(EnvDataError, match=rf"{name}: expected finite numbers, got .*{bad}.* — env 1 of 2"):
+        model.learn(64)
+    assert all(np.isfinite(m).all() for rms in (env.obs_rms, env.ret_rms) for m in (rms.mean, rms.var))
+    assert model.learn(64).num_timesteps == 64
 
 
 def test_vec_normalize_reads_no_pickle(tmp_path) -> None:

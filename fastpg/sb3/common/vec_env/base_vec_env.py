@@ -256,6 +256,13 @@ def is_vec_env(env: Any) -> bool:
     return all(hasattr(env, name) for name in ("num_envs", "step_async", "step_wait", "reset", "observation_space"))
 
 
+def describe_bad(name: str, array: Any, is_bad: Array) -> str:
+    """Where the first entry of ``is_bad``, an array like ``array`` (N, ...), is True, and what is there."""
+    index = int(np.argwhere(is_bad)[0][0])
+    values = np.asarray(array)
+    return f"{name}: expected finite numbers, got {values[index]} — env {index} of {len(values)}."
+
+
 def tile_images(frames: Sequence[Array]) -> Any:
     """``frames``, each (height, width, channels), in a grid that is as square as possible; missing ones are black."""
     stack = np.asarray(frames)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -44,7 +45,8 @@ def _first(observations: Any) -> Any:
 
 
 def _work(connection: Any, parent: Any, env_fn: CloudpickleWrapper) -> None:
-    """Answer commands until told to close or left alone."""
+    """Answer commands until told to close or left alone. Ctrl-C, which every process gets, is the parent's alone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent.close()
     venv = None
     try:
@@ -62,7 +64,7 @@ def _work(connection: Any, parent: Any, env_fn: CloudpickleWrapper) -> None:
                 connection.send((True, _answer(venv, command, arguments)))
             except Exception as error:  # noqa: BLE001 - raised in the parent
                 connection.send((False, _portable(error)))
-    except (EOFError, KeyboardInterrupt, BrokenPipeError):
+    except (EOFError, BrokenPipeError):
         pass
     finally:
         if venv is not None:
@@ -100,6 +102,7 @@ class SubprocVecEnv(VecEnv):
         self.waiting = False
         self.closed = False
         self.remotes: list[Any] = []
+        self._n_unread: list[int] = []  # answers of each process that are on their way
         self.processes: list[Any] = []
         for env_fn in env_fns:
             ours, theirs = context.Pipe()
@@ -108,6 +111,7 @@ class SubprocVecEnv(VecEnv):
             theirs.close()
             self.remotes.append(ours)
             self.processes.append(process)
+            self._n_unread.append(1)
         try:
             for index in range(len(env_fns)):
                 self._receive(index)
@@ -123,16 +127,26 @@ class SubprocVecEnv(VecEnv):
         return self._receive(index)
 
     def _send(self, index: int, command: str, arguments: Any) -> None:
+        """Send a command; answers to earlier ones that an error or an interrupt left unread are dropped first."""
+        while self._n_unread[index]:
+            self._read(index)
         try:
             self.remotes[index].send((command, arguments))
         except OSError as error:
             raise self._death(index) from error
+        self._n_unread[index] += 1
 
-    def _receive(self, index: int) -> Any:
+    def _read(self, index: int) -> tuple[bool, Any]:
+        """The next answer, whatever it is."""
         try:
-            is_good, answer = self.remotes[index].recv()
+            answer: tuple[bool, Any] = self.remotes[index].recv()
         except (EOFError, OSError) as error:
             raise self._death(index) from error
+        self._n_unread[index] -= 1
+        return answer
+
+    def _receive(self, index: int) -> Any:
+        is_good, answer = self._read(index)
         if is_good:
             return answer
         is_missing_attribute, text = answer

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastpg.errors import EnvDataError, warn_user
-from fastpg.sb3.common.vec_env.base_vec_env import Array, Step, VecEnv, VecEnvWrapper
+from fastpg.sb3.common.vec_env.base_vec_env import Array, Step, VecEnv, VecEnvWrapper, describe_bad
 
 
 class VecCheckNan(VecEnvWrapper):
@@ -51,10 +51,7 @@ class VecCheckNan(VecEnvWrapper):
             is_bad = ~np.isfinite(array) if self.check_inf else np.isnan(array)
             if not np.any(is_bad):
                 continue
-            index = int(np.argwhere(is_bad)[0][0])
-            message = (
-                f"{name}: expected finite numbers, got {np.asarray(array)[index]} — env {index} of {self.num_envs}."
-            )
+            message = describe_bad(name, array, is_bad)
             if self.raise_exception:
                 raise EnvDataError(f"{message} Fix: look for a division by zero there.")
             self._has_warned = True

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
-from fastpg.errors import CheckpointError, ConfigError, SpaceError
+from fastpg.errors import CheckpointError, ConfigError, EnvDataError, SpaceError
 from fastpg.kernels import backends
 from fastpg.sb3.common.running_mean_std import RunningMeanStd
-from fastpg.sb3.common.vec_env.base_vec_env import Array, Step, VecEnv, VecEnvWrapper
+from fastpg.sb3.common.vec_env.base_vec_env import Array, Step, VecEnv, VecEnvWrapper, describe_bad
 from fastpg.training.checkpoint import load_checkpoint, save_checkpoint
 
 _KIND = "VecNormalize"
@@ -90,14 +90,22 @@ class VecNormalize(VecEnvWrapper):
         self.old_obs = observations
         self.returns = np.zeros(self.num_envs)
         if self.training and self.norm_obs:
+            _refuse_bad("observations", observations)
             self.obs_rms.update(observations)
         return self.normalize_obs(observations)
 
     def step_wait(self) -> Step:
-        """The step of ``venv``, normalised; the last observation of an ended episode too."""
+        """The step of ``venv``, normalised; the last observation of an ended episode too.
+
+        Raises:
+            EnvDataError: NaN or infinity while the statistics follow; they stay as they were.
+        """
         observations, rewards, dones, infos = self.venv.step_wait()
         self.old_obs, self.old_reward = observations, rewards
+        if self.training:
+            _refuse_bad("rewards", rewards)
         if self.training and self.norm_obs:
+            _refuse_bad("observations", observations)
             self.obs_rms.update(observations)
         observations = self.normalize_obs(observations)
         if self.training:
@@ -217,6 +225,16 @@ class VecNormalize(VecEnvWrapper):
         wrapped = VecNormalize(venv, **options)
         wrapped.obs_rms, wrapped.ret_rms = moments
         return wrapped
+
+
+def _refuse_bad(name: str, array: Array) -> None:
+    """Raise EnvDataError for NaN and infinity, which would stay in the statistics for ever."""
+    is_finite = np.isfinite(array)
+    if not is_finite.all():
+        raise EnvDataError(
+            f"{describe_bad(name, array, ~is_finite)} The statistics are as before. Fix: look for a division by zero "
+            "in that environment."
+        )
 
 
 def unwrap_vec_wrapper(env: Any, vec_wrapper_class: type[Any]) -> Any:
