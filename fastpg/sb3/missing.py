@@ -7,7 +7,8 @@ _OFF_POLICY = "fastpg trains on-policy algorithms: PPO, TRPO and A2C here, more 
 
 #: Name -> why it is not here, and what to do.
 _REASONS = {
-    **dict.fromkeys(("VecTransposeImage", "VecVideoRecorder", "CnnPolicy"), _IMAGES),
+    **dict.fromkeys(("VecTransposeImage", "CnnPolicy"), _IMAGES),
+    "VecVideoRecorder": "record single environments with gymnasium.wrappers.RecordVideo",
     **dict.fromkeys(
         ("DQN", "SAC", "TD3", "DDPG", "HerReplayBuffer", "ReplayBuffer", "QRDQN", "TQC", "ARS", "CrossQ"), _OFF_POLICY
     ),

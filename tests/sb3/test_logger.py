@@ -84,6 +84,8 @@ def test_tensorboard_gets_more_than_numbers(tmp_path) -> None:
         def _on_training_start(self) -> None:
             image = sb3_logger.Image(np.zeros((3, 4, 3), np.uint8), "HWC")
             self.logger.record("image", image, exclude=("stdout", "csv"))
+            (formatter,) = self.logger.output_formats
+            formatter.writer.add_text("note", "by hand", 0)
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -91,6 +93,7 @@ def test_tensorboard_gets_more_than_numbers(tmp_path) -> None:
     (events,) = (tmp_path / "A2C_1").iterdir()
     content = events.read_bytes()
     assert b"image" in content
+    assert b"by hand" in content
     assert b"train/value_loss" in content
 
 

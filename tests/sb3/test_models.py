@@ -192,6 +192,8 @@ def test_modules_have_their_names() -> None:
         "trpo.policies": ["MlpPolicy"],
         "common.buffers": ["RolloutBuffer", "RolloutBufferSamples"],
         "common.type_aliases": ["GymEnv", "MaybeCallback", "Schedule"],
+        "common.policies": ["ActorCriticPolicy", "BasePolicy", "MlpPolicy"],
+        "common.vec_env.base_vec_env": ["VecEnvIndices", "VecEnvObs", "VecEnvStepReturn"],
         "common.vec_env.vec_check_nan": ["VecCheckNan"],
         "common.vec_env.vec_extract_dict_obs": ["VecExtractDictObs"],
         "common.vec_env.vec_frame_stack": ["VecFrameStack"],

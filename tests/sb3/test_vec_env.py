@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
+from types import SimpleNamespace
 
 import gymnasium as gym
 import numpy as np
@@ -198,12 +200,23 @@ def test_dict_observations_pass() -> None:
         VecExtractDictObs(dummy(), "a")
 
 
-def test_rendering() -> None:
+def test_rendering(monkeypatch) -> None:
     env = DummyVecEnv([lambda: gym.make("CartPole-v1", render_mode="rgb_array")])
     env.reset()
     assert env.render().ndim == 3
-    with pytest.raises(ConfigError, match="mode: expected 'rgb_array'"):
+    shown = []
+    opencv = SimpleNamespace(imshow=lambda name, image: shown.append(image), waitKey=lambda seconds: -1)
+    monkeypatch.setitem(sys.modules, "cv2", opencv)
+    assert env.render("human") is None
+    assert np.array_equal(shown[0], env.render("rgb_array")[:, :, ::-1])  # OpenCV has blue first
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    with pytest.raises(ImportError, match="needs the package opencv-python"):
         env.render("human")
+    env.close()
+    env = DummyVecEnv([lambda: gym.make("CartPole-v1")])
+    assert env.render() is None
+    with pytest.warns(UserWarning, match="mode: expected None, .* got 'rgb_array': nothing is drawn"):
+        assert env.render("rgb_array") is None
     env.close()
 
 

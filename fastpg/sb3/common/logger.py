@@ -129,6 +129,11 @@ class TensorBoardOutputFormat(TensorBoardSink):
             sink.__class__ = TensorBoardOutputFormat
         return sink
 
+    @property
+    def writer(self) -> Any:
+        """The ``SummaryWriter``."""
+        return self._writer
+
     def write_media(self, key: str, value: Any, step: int) -> None:
         """Add one ``Figure``, ``Image``, ``Video`` or ``HParam``."""
         if isinstance(value, Figure):

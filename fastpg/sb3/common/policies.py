@@ -5,9 +5,9 @@ from typing import Any
 from fastpg.sb3.missing import explain_missing
 from fastpg.sb3.policies import ActorCriticPolicy
 
-MlpPolicy = ActorCriticPolicy
+MlpPolicy = BasePolicy = ActorCriticPolicy
 
-__all__ = ["ActorCriticPolicy", "MlpPolicy"]
+__all__ = ["ActorCriticPolicy", "BasePolicy", "MlpPolicy"]
 
 
 def __getattr__(name: str) -> Any:

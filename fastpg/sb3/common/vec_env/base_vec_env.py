@@ -7,6 +7,7 @@ old episode, and ``TimeLimit.truncated``, whether the episode was cut and not te
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -15,11 +16,13 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpg.errors import ConfigError
+from fastpg.errors import warn_user
 
 Array = NDArray[Any]
 Step = tuple[Any, Array, Array, list[dict[str, Any]]]
 Indices = int | Iterable[int] | None
+#: The names that stable-baselines3 has for annotations.
+VecEnvObs, VecEnvStepReturn, VecEnvIndices = Any, Step, Indices
 
 _MAX_SEED = 2**32 - 1
 
@@ -125,19 +128,29 @@ class VecEnv(ABC):
     def render(self, mode: str | None = None) -> Array | None:
         """The frames of all environments side by side in one image, or None where they draw themselves.
 
+        Args:
+            mode: the render mode that the environments were made with, or None; another one is a warning, and nothing
+                is drawn. "human" shows the frames of "rgb_array" in a window.
+
         Raises:
-            ConfigError: ``mode`` is not the render mode that the environments were made with.
+            ImportError: there is a window to be shown, and opencv-python is not installed.
         """
-        if mode is not None and mode != self.render_mode:
-            raise ConfigError(
-                f"mode: expected {self.render_mode!r}, the render_mode of the environments, got {mode!r}. Fix: make "
-                "them with the render_mode that you want."
+        is_window = mode == "human" and self.render_mode == "rgb_array"
+        if mode not in (None, self.render_mode) and not is_window:
+            warn_user(
+                f"mode: expected {self.render_mode!r}, the render_mode of the environments, got {mode!r}: nothing is "
+                "drawn. Make them with the render_mode that you want."
             )
+            return None
         if self.render_mode == "human":
             self.env_method("render")
             return None
         frames = [frame for frame in self.get_images() if frame is not None]
-        return tile_images(frames) if frames else None
+        image = tile_images(frames) if frames else None
+        if not is_window or image is None:
+            return image
+        show_image(image)
+        return None
 
     @property
     def unwrapped(self) -> VecEnv:
@@ -254,6 +267,19 @@ def is_vec_env(env: Any) -> bool:
     if isinstance(env, gym.Env | gym.vector.VectorEnv):
         return False
     return all(hasattr(env, name) for name in ("num_envs", "step_async", "step_wait", "reset", "observation_space"))
+
+
+def show_image(image: Array) -> None:
+    """Show ``image`` (height, width, 3) in a window."""
+    try:
+        cv2: Any = importlib.import_module("cv2")
+    except ImportError as error:
+        raise ImportError(
+            "render('human') of environments with render_mode='rgb_array' needs the package opencv-python. Fix: pip "
+            "install opencv-python, or make them with render_mode='human'."
+        ) from error
+    cv2.imshow("vecenv", image[:, :, ::-1])
+    cv2.waitKey(1)
 
 
 def describe_bad(name: str, array: Any, is_bad: Array) -> str:
