@@ -42,6 +42,12 @@ class CriticConfig(OnPolicyConfig):
         "Fit of the value network: adam, by minibatches, or lm, Levenberg-Marquardt on all samples.",
         source="sb3-contrib",
     )
+    normalize_returns: bool = argument(
+        True,
+        Flag(),
+        "Fit the values to standardised returns: the step size no longer depends on the scale of the rewards.",
+        source="van Hasselt et al. 2016",
+    )
     critic_damping: float = argument(
         1.0,
         Real(MarquardtDamping.minimum, MarquardtDamping.maximum),
@@ -59,7 +65,8 @@ class CriticConfig(OnPolicyConfig):
     def _contradictions(cls, values: Mapping[str, Any], rejected: set[str]) -> Iterable[tuple[set[str], str]]:
         yield from super()._contradictions(values, rejected)
         if values["critic_solver"] == "lm":
-            yield from unused_options(cls, values, ["batch_size", cls.value_rate], because=("critic_solver", "'adam'"))
+            options: tuple[str, ...] = ("batch_size", "normalize_returns", cls.value_rate)
+            yield from unused_options(cls, values, options, because=("critic_solver", "'adam'"))
         else:
             options = ("critic_damping", "critic_cg_max_steps")
             yield from unused_options(cls, values, options, because=("critic_solver", "'lm'"))
@@ -93,4 +100,5 @@ class CriticConfig(OnPolicyConfig):
             beta1=beta1,
             beta2=beta2,
             epsilon=self.policy_options.adam_epsilon,
+            is_scaled=self.normalize_returns,
         )

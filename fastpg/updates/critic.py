@@ -18,6 +18,7 @@ from fastpg.types import Array
 from fastpg.updates.problem import SampledData
 from fastpg.updates.schedules import Schedule, evaluate_schedule
 from fastpg.updates.state import OptimizerState
+from fastpg.updates.value_scale import ValueScale
 
 ADVICE = "Fix: lower learning_rate or scale the rewards (normalize=True)."
 
@@ -72,7 +73,8 @@ class AdamCritic:
         epsilon: added to the root of the second moment.
         clip_range_vf: bound on the change of a value estimate per update, inside a maximum of both errors (OpenAI
             baselines); None for none.
-        max_grad_norm: bound on the norm of the gradient; sb3-contrib has none.
+        max_grad_norm: bound on the norm of the gradient, in the units of the fit; sb3-contrib has none.
+        is_scaled: fit in standard units (``fastpg.updates.value_scale``); sb3-contrib does not.
     """
 
     learning_rate: Schedule
@@ -83,6 +85,7 @@ class AdamCritic:
     epsilon: float = 1e-5
     clip_range_vf: float | None = None
     max_grad_norm: float = math.inf
+    is_scaled: bool = False
 
     def __call__(
         self, old: OptimizerState, problem: SampledData, *, progress_remaining: float, seed: int, update_index: int
@@ -95,18 +98,19 @@ class AdamCritic:
         """
         learning_rate = evaluate_schedule("learning_rate", self.learning_rate, progress_remaining)
         value_at = problem.layout.actor.n_params
-        batch = problem.batch
+        batch, layout = problem.batch, problem.layout.value
+        scale = ValueScale.of(batch.returns) if self.is_scaled else ValueScale()
         result = value_update(
-            old.params[value_at:],
+            scale.standard_network(old.params[value_at:], layout),
             old.first_moment[value_at:],
             old.second_moment[value_at:],
             batch.observations,
-            batch.returns,
-            batch.old_values,
-            layout=problem.layout.value,
+            scale.standard(batch.returns),
+            scale.standard(batch.old_values),
+            layout=layout,
             n_epochs=self.n_epochs,
             batch_size=self.batch_size,
-            clip_range_vf=self.clip_range_vf,
+            clip_range_vf=None if self.clip_range_vf is None else self.clip_range_vf / scale.deviation,
             max_grad_norm=self.max_grad_norm,
             learning_rate=learning_rate,
             beta1=self.beta1,
@@ -125,14 +129,14 @@ class AdamCritic:
             )
         new = replace(
             old,
-            params=with_tail(old.params, result.params),
+            params=with_tail(old.params, scale.network(result.params, layout)),
             first_moment=with_tail(old.first_moment, result.first_moment),
             second_moment=with_tail(old.second_moment, result.second_moment),
             step=result.adam_step,
         )
         new.check_finite(ADVICE)
         return new, CriticReport(
-            value_loss=result.stats.value_loss,
+            value_loss=result.stats.value_loss * scale.deviation**2,
             n_optimizer_steps=result.stats.n_optimizer_steps,
             learning_rate=learning_rate,
         )
