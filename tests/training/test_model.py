@@ -526,12 +526,12 @@ def test_bad_space_is_refused(encoded: dict[str, Any]) -> None:
 IMPORT = """
 import sys, threading, time
 import gymnasium
-start = time.perf_counter()
+start = time.process_time()
 import fastpg
 assert not {"numba", "fastpg.training"} & set(sys.modules)
 for name in fastpg.__all__:
     getattr(fastpg, name)
-elapsed = time.perf_counter() - start
+elapsed = time.process_time() - start
 heavy = {"torch", "numba", "rich", "click", "tensorboardX", "matplotlib"} & set(sys.modules)
 assert not heavy, heavy
 assert threading.active_count() == 1
@@ -543,7 +543,7 @@ print(elapsed)
 def test_import_is_light() -> None:
     result = subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    assert float(result.stdout) < 1.0  # every public name; 0.1 s on an idle machine, the bound is for loaded ones
+    assert float(result.stdout) < 1.0  # CPU seconds for every public name, which other processes cannot lengthen much; 0.1
 
 
 def test_unknown_names_of_the_package() -> None:
