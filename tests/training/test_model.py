@@ -543,7 +543,7 @@ print(elapsed)
 def test_import_is_light() -> None:
     result = subprocess.run([sys.executable, "-c", IMPORT], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    assert float(result.stdout) < 1.0  # CPU seconds for every public name, which other processes cannot lengthen much; 0.1
+    assert float(result.stdout) < 1.0  # CPU seconds for every public name; others cannot lengthen them much; 0.1 alone
 
 
 def test_unknown_names_of_the_package() -> None:
