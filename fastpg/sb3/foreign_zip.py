@@ -8,6 +8,7 @@ of descriptions; sizes of layers come from the tensors, spaces from the environm
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -32,6 +33,9 @@ Array = NDArray[Any]
 _MAGIC = b"PK\x03\x04"
 #: Entries of ``data`` that only one algorithm has.
 _SIGNS = {"TRPO": "cg_max_steps", "PPO": "clip_range", "A2C": "use_rms_prop"}
+#: Of what the described spaces ask for and what the file holds.
+_MAX_RATIO = 1000
+_MAX_VALUES = 10**6  # of a Box without bounds in the file
 _PLAIN = (bool, int, float, str, type(None))
 _NOT_TAKEN = ("policy_kwargs", "env_kwargs", "tensorboard_log", "device", "normalize", "preset")
 _CONSTANT = re.compile(r"ConstantSchedule\(val=([-+.\deE]+)\)")
@@ -85,6 +89,7 @@ def read_model(
         net_arch=net_arch,
         activation=activation,  # type: ignore[arg-type]  # checked
     )
+    _check_size(layout, named, name)
     config = _arguments(described, config_class) | {
         "policy_kwargs": {"net_arch": net_arch, "activation_fn": activation}
     }
@@ -99,6 +104,15 @@ def read_model(
         "is_seed_given": described.get("seed") is not None,
     }
     return _state(layout, given, described, name, meta)
+
+
+def _check_size(layout: ActorCriticLayout, named: Mapping[str, Array], name: str) -> None:
+    """Raise CheckpointError before memory is taken for a layout that is far larger than what the file holds."""
+    n_given = sum(array.size for array in named.values())
+    if layout.n_params > _MAX_RATIO * (n_given + 1):
+        raise CheckpointError(
+            f"{name} does not fit: expected {layout.n_params} parameters for its spaces and layers, got {n_given}."
+        )
 
 
 def _state(
@@ -176,8 +190,8 @@ def _bound(text: str, shape: tuple[int, ...], is_needed: bool, otherwise: float)
     numbers = [float(number) for number in _NUMBER.findall(text)]
     if "..." not in text and len(numbers) == int(np.prod(shape)):
         return np.array(numbers).reshape(shape)
-    if is_needed:
-        raise ValueError(f"bounds {text:.40}")
+    if is_needed or math.prod(shape) > _MAX_VALUES:
+        raise ValueError(f"bounds {text:.40} of shape {shape}")
     return np.full(shape, otherwise)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import zipfile
 from pathlib import Path
 
@@ -131,6 +132,29 @@ def test_a_damaged_zip_is_an_error(tmp_path) -> None:
         except (CheckpointError, ConfigError):
             continue
         assert np.isfinite(model.policy.params).all()
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ({":type:": "<class 'gymnasium.spaces.discrete.Discrete'>", "n": 10**9}, "does not fit: expected"),
+        (
+            {":type:": "<class 'x.Box'>", "_shape": [10**10], "dtype": "float32", "low": "[-1. ... ]", "high": "1"},
+            "does not say its spaces in words",
+        ),
+    ],
+    ids=["discrete", "box"],
+)
+def test_a_description_takes_no_memory_that_the_file_does_not_hold(tmp_path, space, message) -> None:
+    source, target = REFERENCES / "sb3_model_ppo_pendulum.zip", tmp_path / "m.zip"
+    with zipfile.ZipFile(source) as given, zipfile.ZipFile(target, "w") as written:
+        for name in given.namelist():
+            content = given.read(name)
+            if name == "data":
+                content = json.dumps({**json.loads(content), "observation_space": space}).encode()
+            written.writestr(name, content)
+    with pytest.raises(CheckpointError, match=message):
+        PPO.load(target)
 
 
 def test_policy_members() -> None:
