@@ -9,6 +9,7 @@ refused, so nothing is imported and nothing runs.
 from __future__ import annotations
 
 import io
+import math
 import pickletools
 import zipfile
 import zlib
@@ -25,6 +26,7 @@ Array = NDArray[Any]
 MAX_MEMBER_BYTES = 1 << 28  # of one tensor or description; an MLP has some hundred kB
 MAX_MEMBERS = 10_000
 MAX_DIMENSIONS = 8
+_MAX_USES = 4  # of the numbers in a file by tensors, on average
 
 _DTYPES = {
     "FloatStorage": np.dtype("<f4"),
@@ -116,7 +118,8 @@ def read_torch_file(data: bytes, name: str) -> Any:
     if order in archive and archive.read(order) != b"little":
         raise CheckpointError(f"{name}: expected little-endian tensors, got {archive.read(order)[:20]!r}.")
     try:
-        return _Machine(lambda key: archive.read(f"{folder}data/{key}")).run(archive.read(pickles[0]))
+        machine = _Machine(lambda key: archive.read(f"{folder}data/{key}"), max_bytes=_MAX_USES * len(data))
+        return machine.run(archive.read(pickles[0]))
     except CheckpointError:
         raise
     except Refused as refused:
@@ -146,10 +149,12 @@ class _Machine:
 
     Args:
         read: content of a storage by key.
+        max_bytes: of all tensors together.
     """
 
-    def __init__(self, read: Callable[[str], bytes]) -> None:
+    def __init__(self, read: Callable[[str], bytes], *, max_bytes: int) -> None:
         self._read = read
+        self._n_bytes_left = max_bytes
         self._stack: list[Any] = []
         self._memo: dict[int, Any] = {}
         self._actions: Mapping[str, Callable[[Any], Any]] = {
@@ -246,10 +251,14 @@ class _Machine:
         ):
             raise Refused("an impossible shape")
         last = offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
-        if 0 not in shape and last >= numbers.size:
-            raise Refused("a tensor beyond its numbers")
         if 0 in shape:
             return np.zeros(shape, storage.dtype)
+        n_bytes = math.prod(shape) * numbers.itemsize
+        if last >= numbers.size or n_bytes > numbers.nbytes:
+            raise Refused("a tensor beyond its numbers")
+        self._n_bytes_left -= n_bytes
+        if self._n_bytes_left < 0:
+            raise Refused("the same numbers again and again")
         bytes_between = [stride * numbers.itemsize for stride in strides]
         view = np.lib.stride_tricks.as_strided(numbers[offset:], shape, bytes_between, writeable=False)
         return np.array(view)

@@ -77,12 +77,12 @@ def test_another_algorithm_or_environment_is_refused(saved) -> None:
         cls.load(path, env="Acrobot-v1")
 
 
-def torch_zip(pickle: bytes) -> bytes:
+def torch_zip(pickle: bytes, n_numbers: int = 4) -> bytes:
     """A file as torch.save writes it, around a description of one's own."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
         file.writestr("archive/data.pkl", pickle)
-        file.writestr("archive/data/0", np.arange(4, dtype="<f4").tobytes())
+        file.writestr("archive/data/0", np.arange(n_numbers, dtype="<f4").tobytes())
     return buffer.getvalue()
 
 
@@ -107,6 +107,7 @@ def test_tensors_are_read_with_their_strides() -> None:
         (b"\x80\x02ctorch\nFloatStorage\n)\x81.", "instruction NEWOBJ"),
         (tensor_pickle(offset=1), "a tensor beyond its numbers"),
         (tensor_pickle(shape=b"K\xffK\xff\x86"), "a tensor beyond its numbers"),
+        (tensor_pickle(shape=b"K\xffK\xff\x86", strides=b"K\x00K\x00\x86"), "a tensor beyond its numbers"),
         (b"\x80\x02K\x01", "damaged|no end"),
         (b"\x80\x02h\x07.", "damaged"),
         (b"", "damaged|no end"),
@@ -115,6 +116,13 @@ def test_tensors_are_read_with_their_strides() -> None:
 def test_nothing_runs_from_a_file(pickle, message) -> None:
     with pytest.raises(CheckpointError, match=message):
         read_torch_file(torch_zip(pickle), "x")
+
+
+def test_numbers_cannot_be_multiplied() -> None:
+    """A small file would take much memory."""
+    tensors = b"\x80\x02(" + tensor_pickle(shape=b"K\x40K\x40\x86")[2:-1] * 2000 + b"t."
+    with pytest.raises(CheckpointError, match="the same numbers again and again"):
+        read_torch_file(torch_zip(tensors, n_numbers=64 * 64), "x")
 
 
 def test_a_damaged_zip_is_an_error(tmp_path) -> None:
