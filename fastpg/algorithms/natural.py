@@ -21,7 +21,6 @@ from fastpg.updates.step_length import AdaptiveRadius, KLRadius
 
 _CONTRIB = "sb3-contrib"
 _NOCEDAL = "Nocedal and Wright 2006, Algorithm 4.1"
-_MARTENS = "Martens 2010"
 #: Ratio of consecutive iteration numbers whose iterates CG-backtracking looks at. Source: Martens 2010, section 4.6.
 ITERATE_SPACING = 1.3
 #: Bounds of an adaptive radius where none are given, as multiples of ``target_kl``. Measured: with ten times instead of

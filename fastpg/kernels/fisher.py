@@ -17,7 +17,6 @@ depends on the sample of actions (Kunstner et al. 2019, arXiv:1905.12558, on how
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
@@ -233,11 +232,6 @@ def fisher_factors(
 def n_fisher_factors(layout: PolicyLayout, n_samples: int, *, is_empirical: bool) -> int:
     """R, the number of rows of ``fisher_factors``."""
     return n_samples if is_empirical else n_samples * layout.head.n_inputs + layout.head.n_log_std
-
-
-def log_std_factor(n_samples: int) -> float:
-    """The entry of a row of ``fisher_factors`` that belongs to a log_std: its square over B is 2."""
-    return math.sqrt(2.0 * n_samples)
 
 
 def _checked_sample(kernel: str, params: Array, observations: Array, layout: PolicyLayout, actions: Any) -> Any:
