@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from fastpg.training.callback_base import BaseCallback, CallbackList, make_callback
+from fastpg.training.callback_base import BaseCallback, CallbackList, goes_on, make_callback
 from fastpg.training.model import OnPolicyModel
 
 _HOOKS = ("init_callback", "on_training_start", "on_rollout_start", "on_step", "on_rollout_end", "on_training_end")
@@ -34,7 +34,7 @@ class ForeignCallback(BaseCallback):
         self.callback.on_rollout_start()
 
     def _on_step(self) -> bool:
-        return self.callback.on_step() is not False
+        return goes_on(self.callback.on_step())
 
     def _on_rollout_end(self) -> None:
         self.callback.on_rollout_end()

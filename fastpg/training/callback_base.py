@@ -125,6 +125,11 @@ class BaseCallback:
         """Hook: training is over."""
 
 
+def goes_on(answer: Any) -> bool:
+    """Whether training goes on after a function said ``answer``: it stops for False, of NumPy too, not for None."""
+    return answer is None or bool(answer)
+
+
 CallbackLike: TypeAlias = (
     "BaseCallback | Iterable[BaseCallback] | Callable[[dict[str, Any], dict[str, Any]], bool | None] | None"
 )
@@ -191,7 +196,7 @@ class ConvertCallback(BaseCallback):
         self.callback = callback
 
     def _on_step(self) -> bool:
-        return self.callback(self.locals, self.globals) is not False
+        return goes_on(self.callback(self.locals, self.globals))
 
 
 class EventCallback(BaseCallback):

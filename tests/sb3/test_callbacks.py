@@ -96,7 +96,7 @@ def test_callbacks_of_stable_baselines3_are_called() -> None:
     """Duck typing: stable-baselines3's class has these methods and shares no base with ours."""
 
     class Theirs:
-        n_steps = 0
+        n_steps, limit = 0, 20
 
         def init_callback(self, model):
             self.model = model
@@ -112,7 +112,7 @@ def test_callbacks_of_stable_baselines3_are_called() -> None:
 
         def on_step(self):
             self.n_steps += 1
-            return len(self.locals["dones"]) == 2
+            return np.bool_(len(self.locals["dones"]) == 2 and self.n_steps < self.limit)
 
         def on_rollout_end(self):
             pass
@@ -123,6 +123,7 @@ def test_callbacks_of_stable_baselines3_are_called() -> None:
     theirs = Theirs()
     model = small(A2C, make_vec_env(CountingEnv, n_envs=2)).learn(20, [theirs, Recorder()])
     assert (theirs.n_steps, theirs.started, theirs.ended, theirs.model) == (10, True, True, model)
+    assert model.learn(10**6, theirs).num_timesteps == 20  # it stops at its limit
 
 
 def test_checkpoints(tmp_path) -> None:

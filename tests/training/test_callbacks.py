@@ -147,6 +147,7 @@ def test_other_things_are_no_callbacks(callback: Any) -> None:
 def test_plain_function_stops_with_false_only() -> None:
     assert small_model().learn(2 * N_SAMPLES, lambda *_: None).num_timesteps == 2 * N_SAMPLES
     assert small_model().learn(2 * N_SAMPLES, lambda *_: False).num_timesteps == 0
+    assert small_model().learn(2 * N_SAMPLES, lambda *_: np.bool_(False)).num_timesteps == 0
     assert ConvertCallback(lambda *_: True).needs_steps
 
 
