@@ -1,5 +1,6 @@
 // actor: bind_actor.
 #include "action_args.hpp"
+#include "host.hpp"
 #include "register.hpp"
 
 #include <cmath>
@@ -62,7 +63,7 @@ template <class T>
 class BoundActorOf final : public BoundActor {
 public:
     BoundActorOf(py::array observations, py::array actions, py::array log_probs, py::array values,
-                 ActorCriticLayout layout, const PhiloxKey& key)
+                 ActorCriticLayout layout, const PhiloxKey& key, int n_threads)
         : layout_(std::move(layout)),
           buffers_{std::move(observations), std::move(actions), std::move(log_probs), std::move(values)},
           table_(kernels<T>()),
@@ -76,7 +77,9 @@ public:
             output<T>(buffers_[3], "values", {n_steps_, n_envs_}),
             n_steps_,
             n_envs_};
-        actor_ = {table_.actor_create(layout_.shape(), pointers, key.seed, key.stream), table_.actor_destroy};
+        actor_ = {table_.actor_create(layout_.shape(), pointers, key.seed, key.stream, n_threads),
+                  table_.actor_destroy};
+        n_threads_ = table_.actor_n_threads(actor_.get());
     }
 
     void set_parameters(const py::array& params) override {
@@ -87,12 +90,12 @@ public:
     void act(Index t, std::uint64_t step) override {
         check_ready(t);
         check_step(step);
-        unlocked([&] { table_.actor_act(actor_.get(), t, step); });
+        unlocked([&](const Host& host) { table_.actor_act(actor_.get(), t, step, host); });
     }
 
     void act_deterministic(Index t) override {
         check_ready(t);
-        unlocked([&] { table_.actor_act_deterministic(actor_.get(), t); });
+        unlocked([&](const Host& host) { table_.actor_act_deterministic(actor_.get(), t, host); });
     }
 
     bool choose(const py::handle& observation, std::uint64_t step, bool deterministic) override {
@@ -109,9 +112,12 @@ private:
 
     template <class Function>
     void unlocked(Function f) {
-        if (n_envs_ < kManyEnvs) return f();
+        constexpr Host kAlone{1, nullptr, nullptr, nullptr};
+        if (n_envs_ < kManyEnvs) return f(kAlone);
         const py::gil_scoped_release released;
-        f();
+        if (n_threads_ < 2) return f(kAlone);
+        const KernelHost host(n_threads_);
+        f(host.host());
     }
 
     static void check_step(std::uint64_t step) {
@@ -136,18 +142,19 @@ private:
     PlainObservation plain_;
     std::vector<T> observation_;
     std::unique_ptr<ActorHandle, void (*)(ActorHandle*)> actor_{nullptr, nullptr};
+    int n_threads_ = 1;  // that are worth their while
     bool has_parameters_ = false;
 };
 
 std::unique_ptr<BoundActor> bind_actor(const py::array& observations, const py::array& actions,
                                        const py::array& log_probs, const py::array& values, const py::object& layout,
-                                       std::uint64_t seed, std::uint32_t stream, int /*n_threads*/) {
+                                       std::uint64_t seed, std::uint32_t stream, int n_threads) {
     const ActorCriticLayout networks(layout);
     const PhiloxKey key = make_key(seed, stream, 0);
     std::unique_ptr<BoundActor> actor;
     by_dtype(observations, "observations", [&](auto tag) {
         using T = decltype(tag);
-        actor = std::make_unique<BoundActorOf<T>>(observations, actions, log_probs, values, networks, key);
+        actor = std::make_unique<BoundActorOf<T>>(observations, actions, log_probs, values, networks, key, n_threads);
     });
     return actor;
 }

@@ -1,12 +1,15 @@
 // gae: advantages of T steps of N environments.
 #include "array_args.hpp"
+#include "host.hpp"
 #include "register.hpp"
 
 namespace fastpg::bindings {
 namespace {
 
 void gae(const py::array& rewards, const py::array& values, const py::array& next_values, const py::array& terminated,
-         const py::array& truncated, double gamma, double gae_lambda, const py::array& out, int /*n_threads*/) {
+         const py::array& truncated, double gamma, double gae_lambda, const py::array& out, int n_threads) {
+    constexpr Index kManyNumbers = Index{1} << 16;  // some fifty microseconds of work: what waking a thread up takes
+
     const Index n_steps = axis_length(rewards, "rewards", 2, 0);
     const Index n_envs = axis_length(rewards, "rewards", 2, 1);
     const Shape shape{n_steps, n_envs};
@@ -24,7 +27,8 @@ void gae(const py::array& rewards, const py::array& values, const py::array& nex
                               output<T>(out, "out", shape)};
         const auto kernel = kernels<T>().gae;
         const py::gil_scoped_release unlocked;
-        kernel(args);
+        const KernelHost host(n_steps * n_envs < kManyNumbers ? 1 : n_threads);
+        kernel(args, host.host());
     });
 }
 

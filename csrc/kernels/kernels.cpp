@@ -47,6 +47,7 @@ constexpr KernelTable<T> make_table() {
     table.ppo_update = ppo_update<T>;
     table.actor_create = actor_create<T>;
     table.actor_set_parameters = actor_set_parameters<T>;
+    table.actor_n_threads = actor_n_threads<T>;
     table.actor_act = actor_act<T>;
     table.actor_act_deterministic = actor_act_deterministic<T>;
     table.actor_choose = actor_choose<T>;

@@ -98,3 +98,25 @@ def test_choose_checks_its_call(backend: str) -> None:
     actor.set_parameters(random_actor_critic_params(layout, np.float32, np.random.default_rng(0)))
     with pytest.raises(ValueError, match="room for an action"):
         actor.choose(observation, 0, True)
+
+
+@pytest.mark.parametrize("is_deterministic", [False, True])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("name", "n_envs"), [("cartpole", 1537), ("halfcheetah", 1000), ("gaussian_wide", 4099)])
+def test_threads_act_alike(fast_backend: str, name: str, n_envs: int, dtype: Any, is_deterministic: bool) -> None:
+    """Sizes at which threads are woken up, with an odd rest; every one acts twice."""
+    observations = random_observations(name, n_envs, dtype)
+    results: list[tuple[Array, ...]] = []
+    for n_threads in (1, 2, 3):
+        actor, actions, columns = bound(name, observations, backend=fast_backend, n_threads=n_threads)
+        for step in (5, 6):
+            actor.act_deterministic(0) if is_deterministic else actor.act(0, step)
+        results.append((actions, *columns))
+    for result in results[1:]:
+        for ours, expected in zip(result, results[0], strict=True):
+            np.testing.assert_array_equal(ours, expected)
+    alone, actions, columns = bound(name, observations[:, -1:].copy(), backend=fast_backend)
+    alone.act_deterministic(0)
+    if is_deterministic:
+        for one, all_of_them in zip((actions, *columns), results[0], strict=True):
+            np.testing.assert_array_equal(one[0, 0], all_of_them[0, -1])

@@ -105,3 +105,14 @@ def test_against_the_loop_over_episodes(
     for n in range(n_envs):
         expected = gae_by_episode(*(array[:, n] for array in (*arrays, *flags)), gamma, decay)
         np.testing.assert_allclose(advantages[:, n], expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(67, 1000), (64, 1024), (2050, 33), (70_001, 1), (0, 70_000)])
+def test_threads_change_no_bit(fast_backend: str, shape: tuple[int, int], dtype: Any) -> None:
+    arrays = random_arrays(shape, dtype)
+    flags = np.random.default_rng(1).random((2, *shape)) < 0.1
+    options: dict[str, Any] = {"gamma": 0.99, "gae_lambda": 0.95, "backend": fast_backend}
+    one, *others = (kernels.gae(*arrays, *flags, n_threads=n, **options) for n in (1, 2, 3))
+    for other in others:
+        np.testing.assert_array_equal(other, one)

@@ -180,3 +180,17 @@ def test_bad_arguments_are_named() -> None:
     out = data["params"], np.empty_like(data["params"]), np.empty_like(data["params"])
     with pytest.raises(ValueError, match=r"value_update: out\[0\]: expected memory of its own"):
         kernels.value_update(**data, **OPTIONS, learning_rate=0.1, out=out)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("size", "batch_size"), [(333, 128), (1153, 577), (5000, 5000)])
+def test_threads_change_no_bit(fast_backend: str, size: int, batch_size: int, dtype: Any) -> None:
+    """Minibatches of several chunks, the last one shorter, with rests of odd sizes."""
+    data = problem(size, LAYOUTS["halfcheetah"].value, dtype)
+    options = {**OPTIONS, "n_epochs": 2, "batch_size": batch_size, "learning_rate": 1e-3, "max_grad_norm": 0.5}
+    options["clip_range_vf"] = 0.2
+    results = [kernels.value_update(**data, **options, n_threads=n, backend=fast_backend) for n in (1, 2, 3)]
+    for result in results[1:]:
+        assert result.stats == results[0].stats
+        for ours, expected in zip(result[:3], results[0][:3], strict=True):
+            np.testing.assert_array_equal(ours, expected)

@@ -364,7 +364,7 @@ struct KernelTable {
     Index (*fma_chains)(Index n_rounds, T* seed);
     void (*uniform)(const PhiloxKey&, Index n_rows, Index n_columns, T* out);
     void (*normal)(const PhiloxKey&, Index n_rows, Index n_columns, T* out);
-    void (*gae)(const GaeArgs<T>&);
+    void (*gae)(const GaeArgs<T>&, const Host&);
     void (*mlp_forward)(const MlpShape&, const MlpArgs<T>&);
     void (*mlp_backward)(const MlpShape&, const MlpArgs<T>&);
     void (*log_prob)(const HeadShape&, const HeadArgs<T>&, const Actions<T>&, T* out);
@@ -382,10 +382,11 @@ struct KernelTable {
     bool (*ppo_update)(const ActorCriticShape&, const PpoRule&, const PpoBatch<T>&, const T* old_params,
                        const OptimizerArrays<T>&, double* stats, const Host&);
     ActorHandle* (*actor_create)(const ActorCriticShape&, const ActorBuffers<T>&, std::uint64_t seed,
-                                 std::uint32_t stream);
+                                 std::uint32_t stream, int n_threads);
     void (*actor_set_parameters)(ActorHandle*, const T* params);
-    void (*actor_act)(ActorHandle*, Index t, std::uint64_t step);
-    void (*actor_act_deterministic)(ActorHandle*, Index t);
+    int (*actor_n_threads)(const ActorHandle*);  // the most that acting makes use of
+    void (*actor_act)(ActorHandle*, Index t, std::uint64_t step, const Host&);
+    void (*actor_act_deterministic)(ActorHandle*, Index t, const Host&);
     void (*actor_choose)(ActorHandle*, const T* observation, std::uint64_t step, bool is_deterministic);
     void (*actor_destroy)(ActorHandle*);
 };

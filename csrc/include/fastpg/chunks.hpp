@@ -7,19 +7,62 @@
 namespace fastpg {
 namespace FASTPG_ISA {
 
-// Worker has add_rows(first, end), `first` a multiple of the rows of a tile.
-template <class Worker>
-class ChunkWorkers {
+// Calls f(thread, i) for every i < count: whoever of at most host.n_threads threads is free takes the next i. On one
+// thread they come in order.
+template <class Function>
+void share_out(const Host& host, Index count, Function f) {
+    struct Context {
+        Function& f;
+        Index count;
+        Index next;
+    } context{f, count, 0};
+    const auto task = [](void* pointer, int thread) {
+        Context& c = *static_cast<Context*>(pointer);
+        for (;;) {
+            const Index i = __atomic_fetch_add(&c.next, 1, __ATOMIC_RELAXED);
+            if (i >= c.count) return;
+            c.f(thread, i);
+        }
+    };
+    const int n = static_cast<int>(smaller<Index>(count, host.n_threads));
+    if (n > 1) return host.run(n, task, &context);
+    for (Index i = 0; i < count; ++i) f(0, i);
+}
+
+// Rows in at most kMaxChunks chunks, each of about kChunkRows or more of them in whole tiles.
+template <Index kChunkRows>
+class Chunks {
 public:
-    // At most kMaxChunks, each of about kChunkRows or more rows: a worker costs little beside them.
-    template <class... Args>
-    explicit ChunkWorkers(Index n_rows, const Args&... args)
-        : n_rows_(n_rows), count_(larger<Index>(smaller<Index>(n_rows / kChunkRows, kMaxChunks), 1)) {
-        for (Index c = 0; c < count_; ++c) slots_[c].worker = new Worker(args...);
-    }
+    static constexpr Index kMaxChunks = 8;
+
+    explicit Chunks(Index n_rows)
+        : n_rows_(n_rows), count_(larger<Index>(smaller<Index>(n_rows / kChunkRows, kMaxChunks), 1)) {}
 
     Index count() const {
         return count_;
+    }
+    // The end of the last one for chunk = count().
+    Index first_row(Index chunk) const {
+        const Index n_tiles = (n_rows_ + kTileRows - 1) / kTileRows;
+        return smaller(n_tiles * chunk / count_ * kTileRows, n_rows_);
+    }
+
+private:
+    Index n_rows_;
+    Index count_;
+};
+
+// A worker for each chunk, of so many rows that it costs little beside them. Worker has add_rows(first, end).
+template <class Worker>
+class ChunkWorkers {
+public:
+    template <class... Args>
+    explicit ChunkWorkers(Index n_rows, const Args&... args) : chunks_(n_rows) {
+        for (Index c = 0; c < count(); ++c) slots_[c].worker = new Worker(args...);
+    }
+
+    Index count() const {
+        return chunks_.count();
     }
     Worker& operator[](Index chunk) {
         return *slots_[chunk].worker;
@@ -27,26 +70,12 @@ public:
 
     // All chunks, each on one thread.
     void run(const Host& host) {
-        struct Context {
-            ChunkWorkers& self;
-            Index next;
-        } context{*this, 0};
-        const auto task = [](void* pointer, int) {
-            Context& c = *static_cast<Context*>(pointer);
-            for (;;) {
-                const Index chunk = __atomic_fetch_add(&c.next, 1, __ATOMIC_RELAXED);
-                if (chunk >= c.self.count_) return;
-                c.self[chunk].add_rows(c.self.first_row(chunk), c.self.first_row(chunk + 1));
-            }
-        };
-        const int n = static_cast<int>(smaller<Index>(count_, host.n_threads));
-        n > 1 ? host.run(n, task, &context) : task(&context, 0);
+        share_out(host, count(), [this](int, Index chunk) {
+            slots_[chunk].worker->add_rows(chunks_.first_row(chunk), chunks_.first_row(chunk + 1));
+        });
     }
 
 private:
-    static constexpr Index kMaxChunks = 8;
-    static constexpr Index kChunkRows = 1024;
-
     struct Slot {
         Worker* worker = nullptr;
         ~Slot() {
@@ -54,14 +83,8 @@ private:
         }
     };
 
-    Index first_row(Index chunk) const {
-        const Index n_tiles = (n_rows_ + kTileRows - 1) / kTileRows;
-        return smaller(n_tiles * chunk / count_ * kTileRows, n_rows_);
-    }
-
-    Index n_rows_;
-    Index count_;
-    Slot slots_[kMaxChunks];
+    Chunks<1024> chunks_;
+    Slot slots_[Chunks<1024>::kMaxChunks];
 };
 
 }  // namespace FASTPG_ISA

@@ -7,7 +7,7 @@
 // environments than lanes the td errors are vectors and the recursion is not.
 #pragma once
 
-#include "fastpg/simd.hpp"
+#include "fastpg/chunks.hpp"
 
 namespace fastpg {
 namespace FASTPG_ISA {
@@ -26,6 +26,20 @@ class GaeRecursion {
 public:
     explicit GaeRecursion(const GaeArgs<T>& args)
         : a_(args), gamma_(static_cast<T>(args.gamma)), decay_(static_cast<T>(args.gamma * args.gae_lambda)) {}
+
+    // Environments first ... end of all steps, the same numbers as in one piece.
+    FASTPG_INLINE void run_columns(Index first, Index end) const {
+        const Index ahead = a_.n_envs;
+        const auto none = [](Index, const Vec<T>&) { return Vec<T>{}; };
+        Index row = (a_.n_steps - 1) * ahead;
+        fill(row + first, row + end, Vec<T>{}, none, [](Index) { return T{0}; });
+        for (row -= ahead; row >= 0; row -= ahead) {
+            fill(
+                row + first, row + end, Vec<T>{},
+                [this, ahead](Index k, const Vec<T>&) { return load(a_.out + k + ahead); },
+                [this, ahead](Index k) { return a_.out[k + ahead]; });
+        }
+    }
 
     FASTPG_INLINE void run() const {
         const Index n = a_.n_steps * a_.n_envs, ahead = a_.n_envs, last_row = n - ahead;
@@ -92,9 +106,16 @@ private:
     const T decay_;
 };
 
+// In one piece on one thread; else every thread takes a block of environments.
 template <class T>
-void gae(const GaeArgs<T>& a) {
-    GaeRecursion<T>(a).run();
+void gae(const GaeArgs<T>& a, const Host& host) {
+    const Index n_blocks = smaller<Index>(host.n_threads, a.n_envs / kPanel);
+    if (n_blocks < 2 || a.n_steps < 1) return GaeRecursion<T>(a).run();
+    const Index n_panels = (a.n_envs + kPanel - 1) / kPanel;
+    share_out(host, n_blocks, [&](int, Index block) {
+        const Index first = n_panels * block / n_blocks * kPanel, end = n_panels * (block + 1) / n_blocks * kPanel;
+        GaeRecursion<T>(a).run_columns(first, smaller(end, a.n_envs));
+    });
 }
 
 }  // namespace FASTPG_ISA

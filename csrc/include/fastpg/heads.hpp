@@ -68,18 +68,8 @@ public:
     }
 
     void store_actions(const ActionsOut<T>& out, Index first_row, Index n_rows) const {
-        const Index n = columns_.shape.n_actions;
-        for (Index row = 0; row < n_rows; ++row) {
-            for (Index d = 0; d < n; ++d) {
-                const T action = actions_.data()[d * columns_.stride + row];
-                const Index to = (first_row + row) * n + d;
-                if (out.discrete != nullptr) {
-                    out.discrete[to] = static_cast<std::int32_t>(action);
-                } else {
-                    out.continuous[to] = action;
-                }
-            }
-        }
+        const Index at = first_row * columns_.shape.n_actions;
+        out.discrete != nullptr ? store_columns(out.discrete + at, n_rows) : store_columns(out.continuous + at, n_rows);
     }
 
     // Log-probability of the actions and entropy of every row.
@@ -155,6 +145,15 @@ private:
             const U* from = actions + (index != nullptr ? static_cast<Index>(index[row]) : first_row + row) * n;
             T* to = actions_.data() + row;
             for (Index d = 0; d < n; ++d) to[d * columns_.stride] = static_cast<T>(from[d]);
+        }
+    }
+
+    template <class U>
+    void store_columns(U* to, Index n_rows) const {
+        const Index n = columns_.shape.n_actions;
+        for (Index d = 0; d < n; ++d) {
+            const T* from = actions_.data() + d * columns_.stride;
+            for (Index row = 0; row < n_rows; ++row) to[row * n + d] = static_cast<U>(from[row]);
         }
     }
 

@@ -14,23 +14,22 @@ namespace FASTPG_ISA {
 
 class LoadMeter {
 public:
-    LoadMeter() {
+    // Measures over windows of at least so many seconds: over long ones, one interruption is no contention.
+    explicit LoadMeter(double window = 1e-2) : window_(window) {
         restart();
     }
 
-    // To be called often, by the measured thread. Measures over windows of at least 10 ms: one interruption is no
-    // contention.
+    // To be called often, by the measured thread.
     bool is_contended() {
         if (++n_calls_ % kCallsPerLook != 0) return is_contended_;
         const double wall = seconds(CLOCK_MONOTONIC) - wall_start_;
-        if (wall < kWindow) return is_contended_;
+        if (wall < window_) return is_contended_;
         is_contended_ = seconds(CLOCK_THREAD_CPUTIME_ID) - cpu_start_ < kFreeShare * wall;
         restart();
         return is_contended_;
     }
 
 private:
-    static constexpr double kWindow = 1e-2;
     static constexpr double kFreeShare = 0.7;
     static constexpr int kCallsPerLook = 4;
 
@@ -45,6 +44,7 @@ private:
         cpu_start_ = seconds(CLOCK_THREAD_CPUTIME_ID);
     }
 
+    double window_;
     double wall_start_ = 0;
     double cpu_start_ = 0;
     int n_calls_ = 0;

@@ -133,6 +133,7 @@ public:
         activations_ = own_activations_.data();
         n_activations_ = n_activations;
         transposed_.reset(n_transposed);
+        backward_weights_ = transposed_.data();
         gradient_a_.reset(widest * panel_stride());
         gradient_b_.reset(widest * panel_stride());
         outputs_.reset(plan.last().n_out * capacity_);
@@ -209,6 +210,11 @@ public:
         }
     }
 
+    // From now on `backward` multiplies with what `prepare_backward` of another tile of the same network transposes.
+    void share_weights(const MlpTile& other) {
+        backward_weights_ = other.transposed_.data();
+    }
+
     // Adds the gradient of sum(outputs * output_gradient) to `gradient` (packed), or overwrites what is there, padding
     // apart. After `forward` on the same rows.
     void backward(const T* packed, Index n_rows, T* gradient, bool is_first = false) {
@@ -266,7 +272,7 @@ protected:
                    T* gradient, bool is_first) {
         const Layer& layer = plan_.layer(l);
         const Layer& below = plan_.layer(l - 1);
-        const T* weight = layer.is_last ? packed + layer.at : transposed_.data() + transposed_at_.data()[l];
+        const T* weight = layer.is_last ? packed + layer.at : backward_weights_ + transposed_at_.data()[l];
         const Product<T, Deactivate<T, Function>> task{
             {current.data, current.stride},
             {weight, layer.n_out * kPanel},
@@ -373,7 +379,8 @@ protected:
     Index n_activations_;
     Buffer<Index> activation_at_;
     Buffer<Index> transposed_at_;
-    T* activations_;  // inputs of layer 0, 1, ...
+    T* activations_;             // inputs of layer 0, 1, ...
+    const T* backward_weights_;  // transposed
     Buffer<T> own_activations_;
     Buffer<T> transposed_;
     Buffer<T> gradient_a_;
