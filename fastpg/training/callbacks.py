@@ -33,7 +33,7 @@ class EveryNTimesteps(EventCallback):
 
     def __init__(self, n_steps: int, callback: BaseCallback) -> None:
         super().__init__(callback)
-        self.n_steps = n_steps
+        self.n_steps = _count("n_steps", n_steps)
         self.last_time_trigger = 0
 
     def _on_training_start(self) -> None:
@@ -75,8 +75,7 @@ class CheckpointCallback(BaseCallback):
     ) -> None:
         super().__init__(verbose)
         del save_replay_buffer, save_vecnormalize
-        _check_frequency("save_freq", save_freq)
-        self.save_freq = save_freq
+        self.save_freq = _count("save_freq", save_freq)
         self.save_path = Path(save_path)
         self.name_prefix = name_prefix
 
@@ -136,7 +135,6 @@ class EvalCallback(EventCallback):
     ) -> None:
         super().__init__(callback_after_eval, verbose)
         del warn
-        _check_frequency("eval_freq", eval_freq)
         if render:
             raise ConfigError(
                 "render: expected False, got True: evaluation does not draw. Fix: leave render out and make eval_env "
@@ -147,7 +145,7 @@ class EvalCallback(EventCallback):
             callback_on_new_best.parent = self
         self.eval_env = eval_env
         self.n_eval_episodes = n_eval_episodes
-        self.eval_freq = eval_freq
+        self.eval_freq = _count("eval_freq", eval_freq)
         self.log_path = None if log_path is None else Path(log_path)
         self.best_model_save_path = None if best_model_save_path is None else Path(best_model_save_path)
         self.deterministic = deterministic
@@ -268,7 +266,7 @@ class StopTrainingOnMaxEpisodes(BaseCallback):
 
     def __init__(self, max_episodes: int, verbose: int = 0) -> None:
         super().__init__(verbose)
-        self.max_episodes = max_episodes
+        self.max_episodes = _count("max_episodes", max_episodes)
         self.n_episodes = 0
 
     def _on_step(self) -> bool:
@@ -306,9 +304,16 @@ class ProgressBarCallback(BaseCallback):
             self._progress.stop()
 
 
-def _check_frequency(name: str, value: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+def _count(name: str, value: Any) -> int:
+    """``value`` as an integer >= 1; whole floats such as 1e4 are fine.
+
+    Raises:
+        ConfigError: it is something else.
+    """
+    is_number = isinstance(value, (int, float, np.integer, np.floating)) and not isinstance(value, bool)
+    if not is_number or not value >= 1 or value != value // 1:
         raise ConfigError(f"{name}: expected an integer >= 1, got {value!r}.")
+    return int(value)
 
 
 def _evaluation_parent(callback: BaseCallback) -> EvalCallback:
