@@ -14,7 +14,7 @@ struct Tanh {
     }
     // The derivative by what went in, given what came out, times `x`.
     static FASTPG_INLINE Vec<T> chain(const Vec<T>& x, const Vec<T>& y) {
-        return x - x * (y * y);
+        return multiply_add<T>(-x, y * y, x);
     }
 };
 

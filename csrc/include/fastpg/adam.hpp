@@ -7,6 +7,17 @@
 namespace fastpg {
 namespace FASTPG_ISA {
 
+// base^exponent by squaring, exponent >= 0: off by as little as base is by its own rounding. The pow of the system's
+// library may have other last bits than that of another system.
+inline double power(double base, Index exponent) {
+    double result = 1.0;
+    for (; exponent > 0; exponent >>= 1) {
+        if (exponent & 1) result *= base;
+        base *= base;
+    }
+    return result;
+}
+
 // The step's constants; bias corrections 1 - beta^step are taken in double precision.
 template <class T>
 struct AdamStep {
@@ -17,8 +28,8 @@ struct AdamStep {
           beta2(static_cast<T>(rule.beta2)),
           one_minus_beta1(static_cast<T>(1.0 - rule.beta1)),
           one_minus_beta2(static_cast<T>(1.0 - rule.beta2)),
-          step_size(static_cast<T>(rule.learning_rate / (1.0 - __builtin_pow(rule.beta1, static_cast<double>(step))))),
-          root_scale(static_cast<T>(1.0 / __builtin_sqrt(1.0 - __builtin_pow(rule.beta2, static_cast<double>(step))))),
+          step_size(static_cast<T>(rule.learning_rate / (1.0 - power(rule.beta1, step)))),
+          root_scale(static_cast<T>(1.0 / __builtin_sqrt(1.0 - power(rule.beta2, step)))),
           epsilon(static_cast<T>(rule.epsilon)),
           gradient_scale(static_cast<T>(scale)) {}
 };
@@ -32,8 +43,8 @@ FASTPG_INLINE Vec<float> reciprocal(const Vec<float>& x) {
     constexpr float kFitted = 2.78675761F, kFittedSlope = 1.94128774F, kLargest = 1e30F;
     const Vec<float> bounded = at_most<float>(x, splat(kLargest));
     const Vec<float> guess = as_floats<float>(kGuess - as_integers<float>(bounded));
-    const Vec<float> near = guess * (kFitted - kFittedSlope * (bounded * guess));
-    return near + near * (1.0F - bounded * near);
+    const Vec<float> near = guess * multiply_add<float>(bounded * guess, -kFittedSlope, splat(kFitted));
+    return multiply_add<float>(near, multiply_add<float>(-bounded, near, splat(1.0F)), near);
 }
 FASTPG_INLINE Vec<double> reciprocal(const Vec<double>& x) {
     return 1.0 / x;
@@ -45,18 +56,18 @@ FASTPG_INLINE void adam_moments(const AdamStep<T>& s, const T* gradient, Index n
                                 T* denominators) {
     for (Index i = 0; i < n; i += kLanes<T>) {
         const Vec<T> g = load(gradient + i) * s.gradient_scale;
-        const Vec<T> v = s.beta2 * load(second_moment + i) + s.one_minus_beta2 * (g * g);
-        store(first_moment + i, s.beta1 * load(first_moment + i) + s.one_minus_beta1 * g);
+        const Vec<T> v = multiply_add<T>(load(second_moment + i), s.beta2, s.one_minus_beta2 * (g * g));
+        store(first_moment + i, multiply_add<T>(load(first_moment + i), s.beta1, s.one_minus_beta1 * g));
         store(second_moment + i, v);
-        store(denominators + i, square_root<T>(v) * s.root_scale + s.epsilon);
+        store(denominators + i, multiply_add<T>(square_root<T>(v), s.root_scale, splat(s.epsilon)));
     }
 }
 
 template <class T>
 FASTPG_INLINE void adam_params(const AdamStep<T>& s, const T* first_moment, const T* denominators, Index n, T* params) {
     for (Index i = 0; i < n; i += kLanes<T>) {
-        const Vec<T> change = s.step_size * load(first_moment + i) * reciprocal(load(denominators + i));
-        store(params + i, load(params + i) - change);
+        const Vec<T> step = s.step_size * load(first_moment + i);
+        store(params + i, multiply_add<T>(-step, reciprocal(load(denominators + i)), load(params + i)));
     }
 }
 
@@ -97,7 +108,7 @@ void adam_step(const AdamArgs<T>& a) {
 template <class T>
 FASTPG_INLINE void add_squares(const Panel<T>& x, Panel<T>& sum) {
 #pragma GCC unroll 16
-    for (int i = 0; i < kParts<T>; ++i) sum.part[i] += x.part[i] * x.part[i];
+    for (int i = 0; i < kParts<T>; ++i) sum.part[i] = multiply_add<T>(x.part[i], x.part[i], sum.part[i]);
 }
 
 // Sum of squares of n numbers: four panels of 16 lanes take turns, so that no addition waits for the one before; then
@@ -123,7 +134,7 @@ inline double sum_of_squares(const T* x, Index n) {
               (sum[0].part[lane] + sum[2].part[lane]) + (sum[1].part[lane] + sum[3].part[lane]));
     }
     T rest = T{0};
-    for (Index k = i; k < n; ++k) rest += x[k] * x[k];
+    for (Index k = i; k < n; ++k) rest = multiply_add(x[k], x[k], rest);
     const double fast = static_cast<double>(sum16(lanes) + rest);
     if (fast < __builtin_inf()) return fast;
     double exact = 0;

@@ -12,8 +12,8 @@ constexpr T kEpsilon = sizeof(T) == sizeof(float) ? static_cast<T>(__FLT_EPSILON
 // Of the first n numbers; both arrays may be read, and are finite, up to the next multiple of 16.
 template <class T>
 FASTPG_INLINE T padded_dot(const T* a, const T* b, Index n) {
-    T sum = sum_terms<T>(n / kPanel * kPanel, [=](Index i) { return load(a + i) * load(b + i); });
-    for (Index i = n / kPanel * kPanel; i < n; ++i) sum += a[i] * b[i];
+    T sum = sum_of_products(a, b, n / kPanel * kPanel);
+    for (Index i = n / kPanel * kPanel; i < n; ++i) sum = multiply_add(a[i], b[i], sum);
     return sum;
 }
 
@@ -45,7 +45,7 @@ bool cholesky_solve(const T* matrix, const T* rhs, Index n, double damping, T* o
     for (Index i = n - 1; i >= 0; --i) {
         const T* row = lower.data() + i * stride;
         x.data()[i] /= row[i];
-        for (Index j = 0; j < i; ++j) x.data()[j] -= row[j] * x.data()[i];
+        for (Index j = 0; j < i; ++j) x.data()[j] = multiply_add(-row[j], x.data()[i], x.data()[j]);
     }
     copy(x.data(), n, out);
     return true;

@@ -41,9 +41,9 @@ template <class T>
 inline void standardize(T* x, Index n) {
     constexpr T kGuard = static_cast<T>(1e-8);
     const Index padded = round_up(n, kPanel);
-    const T mean = sum_terms<T>(padded, [x](Index i) { return load(x + i); }) / static_cast<T>(n);
+    const T mean = sum_of(x, padded) / static_cast<T>(n);
     for (Index i = 0; i < n; ++i) x[i] -= mean;
-    const T squares = sum_terms<T>(padded, [x](Index i) { return load(x + i) * load(x + i); });
+    const T squares = sum_of_products(x, x, padded);
     const T scale = square_root(squares / static_cast<T>(n - 1)) + kGuard;
     for (Index i = 0; i < n; ++i) x[i] /= scale;
 }
@@ -151,7 +151,7 @@ private:
         for (Index i = 0; i < n; ++i) weights_.data()[i] = weight;
         T* kl = terms_[kKl].data();
         head_.add_kl_gradient(old_head, weights_.data(), rule.is_kl_new_old, n, kl);
-        sums.exact_kl += static_cast<double>(sum_terms<T>(round_up(n, kPanel), [kl](Index i) { return load(kl + i); }));
+        sums.exact_kl += static_cast<double>(sum_of(kl, round_up(n, kPanel)));
     }
 
     void add_terms(Index n, PolicySums& sums) {
@@ -159,7 +159,7 @@ private:
         for (int t = 0; t < kNumTerms; ++t) {
             T* terms = terms_[t].data();
             set_zero(terms + n, round_up(n, kPanel) - n);
-            totals[t] = sum_terms<T>(round_up(n, kPanel), [terms](Index i) { return load(terms + i); });
+            totals[t] = sum_of(terms, round_up(n, kPanel));
         }
         sums.surrogate += static_cast<double>(totals[kSurrogate]);
         sums.entropy += static_cast<double>(totals[kEntropy]);
@@ -229,7 +229,7 @@ private:
         const Index padded = round_up(n, kPanel);
         set_zero(terms + n, padded - n);
         set_zero(network_.tile.output_gradient() + n, padded - n);
-        return sum_terms<T>(padded, [terms](Index i) { return load(terms + i); });
+        return sum_of(terms, padded);
     }
 
     Network<T> network_;

@@ -13,20 +13,29 @@ namespace FASTPG_ISA {
 constexpr Index kRefreshInterval = 10;     // REFRESH_INTERVAL of linear_solve.py
 constexpr Index kStagnationPatience = 20;  // STAGNATION_PATIENCE
 
+// kLanes<double> numbers in double precision.
+FASTPG_INLINE Vec<double> load_double(const double* from) {
+    return load(from);
+}
+FASTPG_INLINE Vec<double> load_double(const float* from) {
+    typedef float Floats __attribute__((vector_size(FASTPG_VECTOR_BYTES / 2)));
+    Floats numbers;
+    __builtin_memcpy(&numbers, from, sizeof(numbers));
+    return __builtin_convertvector(numbers, Vec<double>);
+}
+
 // a'b in double precision; n is a multiple of 16.
 template <class T>
 inline double dot(const T* a, const T* b, Index n) {
-    double lanes[kPanel] = {};
-    for (Index i = 0; i < n; i += kPanel) {
-        for (int j = 0; j < kPanel; ++j) lanes[j] += static_cast<double>(a[i + j]) * static_cast<double>(b[i + j]);
-    }
-    return sum16(lanes);
+    return sum_lanes<double>(n, [=](Index i, const Vec<double>& sum) {
+        return multiply_add<double>(load_double(a + i), load_double(b + i), sum);
+    });
 }
 
 // y += factor * x
 template <class T>
 inline void add_scaled(const T* __restrict x, T factor, Index n, T* __restrict y) {
-    for (Index i = 0; i < n; ++i) y[i] += factor * x[i];
+    for (Index i = 0; i < n; ++i) y[i] = multiply_add(factor, x[i], y[i]);
 }
 
 template <class T>
@@ -110,11 +119,11 @@ private:
         }
         const T alpha = static_cast<T>(rr_ / curvature);
         T *x = next_x_.data(), *r = next_r_.data();
-        for (Index i = 0; i < n_; ++i) x[i] = x_.data()[i] + alpha * p[i];
+        for (Index i = 0; i < n_; ++i) x[i] = multiply_add(alpha, p[i], x_.data()[i]);
         if ((iterations_ + 1) % kRefreshInterval == 0 && !is_last) {
             refresh(rhs, x, r, multiply);
         } else {
-            for (Index i = 0; i < n_; ++i) r[i] = r_.data()[i] - alpha * ap_.data()[i];
+            for (Index i = 0; i < n_; ++i) r[i] = multiply_add(-alpha, ap_.data()[i], r_.data()[i]);
         }
         const double rr = dot(r, r, n_);
         if (!(rr < __builtin_inf())) {
@@ -130,7 +139,7 @@ private:
         copy(next_x_.data(), n_, x_.data());
         copy(next_r_.data(), n_, r_.data());
         const T beta = static_cast<T>(rr / rr_);
-        for (Index i = 0; i < n_; ++i) p_.data()[i] = r_.data()[i] + beta * p_.data()[i];
+        for (Index i = 0; i < n_; ++i) p_.data()[i] = multiply_add(beta, p_.data()[i], r_.data()[i]);
         rr_ = rr;
         ++iterations_;
         const double value = model(rhs), margin = kRounding * __builtin_fabs(best_model_);

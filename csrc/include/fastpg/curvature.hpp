@@ -36,7 +36,7 @@ FASTPG_INLINE Vec<T> change(Categorical, const HeadColumns<T>& c, const Directio
         for (Index k = 0; k < c.shape.sizes[d]; ++k) {
             const Index at = (first + k) * c.stride + i;
             const Vec<T> chosen = select<T>(action == static_cast<T>(k), splat<T>(1), Vec<T>{});
-            total += (chosen - load(c.g + at)) * load(r.z_dot + at);
+            total = multiply_add<T>(chosen - load(c.g + at), load(r.z_dot + at), total);
         }
         first += c.shape.sizes[d];
     }
@@ -56,14 +56,16 @@ FASTPG_INLINE void curvature(Categorical, const HeadColumns<T>& c, const Directi
             const Index at = k * c.stride + i;
             const Vec<T> term = load(c.g + at) * load(r.z_dot + at);
             mean_dot += term;
-            entropy_dot -= term * (load(c.z + at) + entropy);
+            entropy_dot = multiply_add<T>(-term, load(c.z + at) + entropy, entropy_dot);
         }
         for (Index k = first; k < end; ++k) {
             const Index at = k * c.stride + i;
             const Vec<T> log_p_dot = load(r.z_dot + at) - mean_dot;
-            const Vec<T> bend = log_p_dot * (load(c.z + at) + entropy) + log_p_dot + entropy_dot;
+            const Vec<T> bend = multiply_add<T>(log_p_dot, load(c.z + at) + entropy, log_p_dot) + entropy_dot;
             const Vec<T> chosen = select<T>(action == static_cast<T>(k - first), w.weight_dot, Vec<T>{});
-            store(r.to + at, chosen - load(c.g + at) * (w.weight_dot + w.weight * log_p_dot + w.entropy_weight * bend));
+            const Vec<T> by_log_prob = multiply_add<T>(w.weight, log_p_dot, w.weight_dot);
+            store(r.to + at,
+                  multiply_add<T>(-load(c.g + at), multiply_add<T>(w.entropy_weight, bend, by_log_prob), chosen));
         }
         first = end;
     }
@@ -75,7 +77,7 @@ FASTPG_INLINE Vec<T> change(Bernoulli, const HeadColumns<T>& c, const Direction<
     Vec<T> total{};
     for (Index d = 0; d < c.shape.n_actions; ++d) {
         const Index at = d * c.stride + i;
-        total += (load(c.at(c.actions, d, i)) - load(c.g + at)) * load(r.z_dot + at);
+        total = multiply_add<T>(load(c.at(c.actions, d, i)) - load(c.g + at), load(r.z_dot + at), total);
     }
     return total;
 }

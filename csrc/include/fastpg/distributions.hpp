@@ -86,7 +86,7 @@ struct Categorical {
                 store(c.at(c.z, first + k, i), log_p);
                 store(c.at(c.g, first + k, i), p);
                 log_prob += select<T>(action == static_cast<T>(k), log_p, Vec<T>{});
-                dimension_entropy -= p * log_p;
+                dimension_entropy = multiply_add<T>(-p, log_p, dimension_entropy);
             }
             store(c.at(c.scratch, d, i), dimension_entropy);
             entropy += dimension_entropy;
@@ -106,7 +106,7 @@ struct Categorical {
                 const Vec<T> p = load(c.at(c.g, first + k, i));
                 const Vec<T> chosen = select<T>(action == static_cast<T>(k), splat<T>(1), Vec<T>{});
                 store(c.at(c.g, first + k, i),
-                      weight * (chosen - p) - entropy_weight * (p * (log_p + dimension_entropy)));
+                      multiply_add<T>(-entropy_weight, p * (log_p + dimension_entropy), weight * (chosen - p)));
             }
             first += c.shape.sizes[d];
         }
@@ -119,7 +119,7 @@ struct Categorical {
         evaluate<T>(new_head, i, ignored, ignored);
         for (Index k = 0; k < old_head.shape.n_inputs; ++k) {
             const Vec<T> log_ratio = load(old_head.at(old_head.z, k, i)) - load(new_head.at(new_head.z, k, i));
-            kl += load(old_head.at(old_head.g, k, i)) * log_ratio;
+            kl = multiply_add<T>(load(old_head.at(old_head.g, k, i)), log_ratio, kl);
         }
         return kl;
     }
@@ -137,7 +137,8 @@ struct Categorical {
                 const Vec<T> old_log_p = load(old_head.at(old_head.z, k, i));
                 const Vec<T> new_log_p = load(new_head.at(new_head.z, k, i));
                 const Vec<T> log_ratio = is_new_old ? new_log_p - old_log_p : old_log_p - new_log_p;
-                kl_of_dimension += vec_exp<T>(is_new_old ? new_log_p : old_log_p) * log_ratio;
+                kl_of_dimension =
+                    multiply_add<T>(vec_exp<T>(is_new_old ? new_log_p : old_log_p), log_ratio, kl_of_dimension);
             }
             for (Index k = first; k < end; ++k) {
                 const Vec<T> old_log_p = load(old_head.at(old_head.z, k, i));
@@ -145,7 +146,8 @@ struct Categorical {
                 const Vec<T> p = vec_exp<T>(new_log_p);
                 const Vec<T> slope =
                     is_new_old ? p * (new_log_p - old_log_p - kl_of_dimension) : p - vec_exp<T>(old_log_p);
-                store(new_head.at(new_head.g, k, i), load(new_head.at(new_head.g, k, i)) + weight * slope);
+                T* to = new_head.at(new_head.g, k, i);
+                store(to, multiply_add<T>(weight, slope, load(to)));
             }
             kl += kl_of_dimension;
             first = end;
@@ -204,8 +206,8 @@ struct Bernoulli {
             Vec<T> p;
             const Vec<T> log_sum = softplus<T>(z, p);
             store(c.at(c.g, d, i), p);
-            log_prob += load(c.at(c.actions, d, i)) * z - log_sum;
-            entropy += log_sum - p * z;
+            log_prob += multiply_add<T>(load(c.at(c.actions, d, i)), z, -log_sum);
+            entropy += multiply_add<T>(-p, z, log_sum);
         }
     }
 
@@ -215,7 +217,8 @@ struct Bernoulli {
         for (Index d = 0; d < c.shape.n_actions; ++d) {
             const Vec<T> z = load(c.at(c.z, d, i));
             const Vec<T> p = load(c.at(c.g, d, i));
-            store(c.at(c.g, d, i), weight * (load(c.at(c.actions, d, i)) - p) - entropy_weight * (z * (p * (1 - p))));
+            const Vec<T> by_log_prob = weight * (load(c.at(c.actions, d, i)) - p);
+            store(c.at(c.g, d, i), multiply_add<T>(-entropy_weight, z * (p * (1 - p)), by_log_prob));
         }
     }
 
@@ -228,7 +231,7 @@ struct Bernoulli {
             Vec<T> old_p, new_p;
             const Vec<T> old_log_sum = softplus<T>(old_z, old_p);
             const Vec<T> new_log_sum = softplus<T>(new_z, new_p);
-            kl += old_p * (old_z - new_z) + (new_log_sum - old_log_sum);
+            kl += multiply_add<T>(old_p, old_z - new_z, new_log_sum - old_log_sum);
         }
         return kl;
     }
@@ -245,9 +248,11 @@ struct Bernoulli {
             const Vec<T> old_log_sum = softplus<T>(old_z, old_p);
             const Vec<T> new_log_sum = softplus<T>(new_z, new_p);
             const Vec<T> change = new_z - old_z, change_of_sum = new_log_sum - old_log_sum;
-            kl += is_new_old ? new_p * change - change_of_sum : change_of_sum - old_p * change;
+            kl += is_new_old ? multiply_add<T>(new_p, change, -change_of_sum)
+                             : multiply_add<T>(-old_p, change, change_of_sum);
             const Vec<T> slope = is_new_old ? new_p * (1 - new_p) * change : new_p - old_p;
-            store(new_head.at(new_head.g, d, i), load(new_head.at(new_head.g, d, i)) + weight * slope);
+            T* to = new_head.at(new_head.g, d, i);
+            store(to, multiply_add<T>(weight, slope, load(to)));
         }
         return kl;
     }
@@ -286,7 +291,7 @@ struct Gaussian {
             const Vec<T> standardized = distance / deviation(c, d);
             store(c.at(c.g, d, i), standardized);
             const T offset = c.log_std[d] + kHalfLog;
-            log_prob -= T{0.5} * standardized * standardized + offset;
+            log_prob -= multiply_add<T>(T{0.5} * standardized, standardized, splat(offset));
             entropy += c.log_std[d] + kEntropy;
         }
     }
@@ -297,8 +302,8 @@ struct Gaussian {
                                             const Vec<T>& entropy_weight) {
         for (Index d = 0; d < c.shape.n_actions; ++d) {
             const Vec<T> standardized = load(c.at(c.g, d, i));
-            const Vec<T> square = standardized * standardized;
-            store(c.at(c.scratch, d, i), weight * (square - 1) + entropy_weight);
+            const Vec<T> excess = multiply_add<T>(standardized, standardized, splat<T>(-1));
+            store(c.at(c.scratch, d, i), multiply_add<T>(weight, excess, entropy_weight));
             store(c.at(c.g, d, i), weight * standardized / deviation(c, d));
         }
     }
@@ -312,7 +317,7 @@ struct Gaussian {
             const Vec<T> scaled_shift = shift / deviation(new_head, d);
             const Vec<T> log_ratio = splat(old_head.log_std[d]) - new_head.log_std[d];
             const Vec<T> variance_ratio = vec_exp<T>(2 * log_ratio);
-            kl += T{0.5} * (variance_ratio + scaled_shift * scaled_shift - 1) - log_ratio;
+            kl += multiply_add<T>(multiply_add<T>(scaled_shift, scaled_shift, variance_ratio) - 1, T{0.5}, -log_ratio);
         }
         return kl;
     }
@@ -330,13 +335,13 @@ struct Gaussian {
             const Vec<T> change = splat(new_head.log_std[d]) - old_head.log_std[d];
             const Vec<T> log_ratio = is_new_old ? change : -change;
             const Vec<T> variance_ratio = vec_exp<T>(2 * log_ratio);
-            kl += T{0.5} * (variance_ratio + scaled_shift * scaled_shift - 1) - log_ratio;
+            kl += multiply_add<T>(multiply_add<T>(scaled_shift, scaled_shift, variance_ratio) - 1, T{0.5}, -log_ratio);
             const Vec<T> by_log_std =
-                is_new_old ? variance_ratio - 1 : 1 - (variance_ratio + scaled_shift * scaled_shift);
+                is_new_old ? variance_ratio - 1 : 1 - multiply_add<T>(scaled_shift, scaled_shift, variance_ratio);
             T* by_mean = new_head.at(new_head.g, d, i);
             T* terms = new_head.at(new_head.scratch, d, i);
             store(by_mean, load(by_mean) + weight * scaled_shift / deviation_of_second);
-            store(terms, load(terms) + weight * by_log_std);
+            store(terms, multiply_add<T>(weight, by_log_std, load(terms)));
         }
         return kl;
     }
@@ -345,7 +350,7 @@ struct Gaussian {
     static FASTPG_INLINE void sample(const HeadColumns<T>& c, Index i) {
         for (Index d = 0; d < c.shape.n_actions; ++d) {
             const Vec<T> noise = load_random<T>(c.random + d * c.stride + i);
-            store(c.at(c.actions, d, i), load(c.at(c.z, d, i)) + deviation(c, d) * noise);
+            store(c.at(c.actions, d, i), multiply_add<T>(deviation(c, d), noise, load(c.at(c.z, d, i))));
         }
     }
 

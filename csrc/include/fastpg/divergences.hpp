@@ -22,8 +22,8 @@ FASTPG_INLINE Divergences<T> divergences(Categorical kind, const HeadColumns<T>&
     kind.template evaluate<T>(old_head, i, ignored, ignored);
     for (Index k = 0; k < old_head.shape.n_inputs; ++k) {
         const Vec<T> log_ratio = load(new_head.at(new_head.z, k, i)) - load(old_head.at(old_head.z, k, i));
-        kl.old_new -= load(old_head.at(old_head.g, k, i)) * log_ratio;
-        kl.new_old += load(new_head.at(new_head.g, k, i)) * log_ratio;
+        kl.old_new = multiply_add<T>(-load(old_head.at(old_head.g, k, i)), log_ratio, kl.old_new);
+        kl.new_old = multiply_add<T>(load(new_head.at(new_head.g, k, i)), log_ratio, kl.new_old);
     }
     return kl;
 }
@@ -38,8 +38,8 @@ FASTPG_INLINE Divergences<T> divergences(Bernoulli kind, const HeadColumns<T>& o
         const Vec<T> new_z = load(new_head.at(new_head.z, d, i));
         Vec<T> old_p, new_p;
         const Vec<T> change = kind.template softplus<T>(new_z, new_p) - kind.template softplus<T>(old_z, old_p);
-        kl.old_new += old_p * (old_z - new_z) + change;
-        kl.new_old += new_p * (new_z - old_z) - change;
+        kl.old_new += multiply_add<T>(old_p, old_z - new_z, change);
+        kl.new_old += multiply_add<T>(new_p, new_z - old_z, -change);
     }
     return kl;
 }
@@ -54,8 +54,10 @@ FASTPG_INLINE Divergences<T> divergences(Gaussian, const HeadColumns<T>& old_hea
         const Vec<T> by_old = shift / Gaussian::deviation(old_head, d);
         const Vec<T> by_new = shift / Gaussian::deviation(new_head, d);
         const Vec<T> log_ratio = splat(old_head.log_std[d]) - new_head.log_std[d];
-        kl.old_new += T{0.5} * (vec_exp<T>(2 * log_ratio) + by_new * by_new - 1) - log_ratio;
-        kl.new_old += T{0.5} * (vec_exp<T>(-2 * log_ratio) + by_old * by_old - 1) + log_ratio;
+        const Vec<T> excess_old_new = multiply_add<T>(by_new, by_new, vec_exp<T>(2 * log_ratio)) - 1;
+        const Vec<T> excess_new_old = multiply_add<T>(by_old, by_old, vec_exp<T>(-2 * log_ratio)) - 1;
+        kl.old_new += multiply_add<T>(excess_old_new, T{0.5}, -log_ratio);
+        kl.new_old += multiply_add<T>(excess_new_old, T{0.5}, log_ratio);
     }
     return kl;
 }

@@ -21,7 +21,7 @@ template <class T, int kTerms>
 FASTPG_INLINE Vec<T> polynomial(const Vec<T>& x, const T (&coefficients)[kTerms]) {
     Vec<T> sum = splat<T>(coefficients[0]);
 #pragma GCC unroll 16
-    for (int i = 1; i < kTerms; ++i) sum = sum * x + coefficients[i];
+    for (int i = 1; i < kTerms; ++i) sum = multiply_add<T>(sum, x, splat(coefficients[i]));
     return sum;
 }
 
@@ -35,7 +35,7 @@ FASTPG_INLINE Vec<float> vec_tanh<float>(const Vec<float>& x) {
     constexpr float kLimit = 8.0F;
     const Vec<float> bounded = at_least<float>(at_most<float>(x, splat(kLimit)), splat(-kLimit));
     const Vec<float> square = bounded * bounded;
-    return bounded * polynomial<float>(square, kP) / polynomial<float>(square, kQ);
+    return settled<float>(bounded * polynomial<float>(square, kP) / polynomial<float>(square, kQ));
 }
 
 // 2^n for whole numbers n in [-126, 127].
@@ -53,8 +53,8 @@ FASTPG_INLINE Vec<float> vec_exp<float>(const Vec<float>& x) {
     constexpr float kUnderflow = -87.3F, kOverflow = 88.72284F;
     constexpr float kTaylor[] = {1.0F / 5040, 1.0F / 720, 1.0F / 120, 1.0F / 24, 1.0F / 6, 0.5F, 1.0F, 1.0F};
     const Vec<float> bounded = at_least<float>(at_most<float>(x, splat(kOverflow)), splat(kUnderflow));
-    const Vec<float> n = (bounded * kLog2E + kRound) - kRound;
-    const Vec<float> r = (bounded - n * kLn2High) - n * kLn2Low;
+    const Vec<float> n = multiply_add<float>(bounded, kLog2E, splat(kRound)) - kRound;
+    const Vec<float> r = multiply_add<float>(n, -kLn2Low, multiply_add<float>(n, -kLn2High, bounded));
     const IntVec<float> exponent = __builtin_convertvector(n, IntVec<float>);
     const IntVec<float> half = exponent >> 1;  // two factors: 2^128 is no float
     Vec<float> y = polynomial<float>(r, kTaylor) * power_of_two(half) * power_of_two(exponent - half);
@@ -80,9 +80,9 @@ FASTPG_INLINE Vec<double> vec_exp<double>(const Vec<double>& x) {
         1.0 / 6227020800, 1.0 / 479001600, 1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320, 1.0 / 5040,
         1.0 / 720,        1.0 / 120,       1.0 / 24,       1.0 / 6,       0.5,          1.0,         1.0};
     const Vec<double> bounded = at_least<double>(at_most<double>(x, splat(kLargest)), splat(kSmallest));
-    const Vec<double> n = (bounded * kLog2E + kRoundDouble) - kRoundDouble;
-    const Vec<double> r = (bounded - n * kLn2HighDouble) - n * kLn2LowDouble;
-    const Vec<double> half = n * 0.5 + kRoundDouble;  // two factors: 2^1024 is no double
+    const Vec<double> n = multiply_add<double>(bounded, kLog2E, splat(kRoundDouble)) - kRoundDouble;
+    const Vec<double> r = multiply_add<double>(n, -kLn2LowDouble, multiply_add<double>(n, -kLn2HighDouble, bounded));
+    const Vec<double> half = multiply_add<double>(n, 0.5, splat(kRoundDouble));  // two factors: 2^1024 is no double
     const Vec<double> rest = (n - (half - kRoundDouble)) + kRoundDouble;
     return polynomial<double>(r, kTaylor) * power_of_two(half) * power_of_two(rest);
 }
@@ -102,8 +102,8 @@ FASTPG_INLINE Vec<float> vec_log<float>(const Vec<float>& x) {
     const Vec<float> m = as_floats<float>(bits - exponent * (1 << 23));
     const Vec<float> s = (m - 1.0F) / (m + 1.0F);
     const Vec<float> square = s * s;
-    const Vec<float> tail = s * square * polynomial<float>(square, kAtanh) + n * kLn2Low;
-    return select<float>(x == x, n * kLn2High + (2.0F * s + tail), x);
+    const Vec<float> tail = multiply_add<float>(s * square, polynomial<float>(square, kAtanh), n * kLn2Low);
+    return select<float>(x == x, multiply_add<float>(n, kLn2High, multiply_add<float>(s, 2.0F, tail)), x);
 }
 
 template <>
@@ -117,8 +117,8 @@ FASTPG_INLINE Vec<double> vec_log<double>(const Vec<double>& x) {
     const Vec<double> m = as_floats<double>(bits - (exponent << 52));
     const Vec<double> s = (m - 1.0) / (m + 1.0);
     const Vec<double> square = s * s;
-    const Vec<double> tail = s * square * polynomial<double>(square, kAtanh) + n * kLn2LowDouble;
-    return select<double>(x == x, n * kLn2HighDouble + (2.0 * s + tail), x);
+    const Vec<double> tail = multiply_add<double>(s * square, polynomial<double>(square, kAtanh), n * kLn2LowDouble);
+    return select<double>(x == x, multiply_add<double>(n, kLn2HighDouble, multiply_add<double>(s, 2.0, tail)), x);
 }
 
 template <>

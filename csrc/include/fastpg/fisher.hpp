@@ -271,9 +271,8 @@ private:
         }
         const T factor = static_cast<T>(damping.factor);
         if (!(factor > 0)) return;
-        for (Index i = 0; i < size_; ++i) {
-            out[i] += damping.scale != nullptr ? factor * damping.scale[i] * v[i] : factor * v[i];
-        }
+        if (damping.scale == nullptr) return add_scaled(v, factor, size_, out);
+        for (Index i = 0; i < size_; ++i) out[i] = multiply_add(factor * damping.scale[i], v[i], out[i]);
     }
 
     void multiply_tile(Worker& worker, Index t, const T* v, T* sum) {
@@ -315,7 +314,7 @@ private:
                 for (Index p = 0; p < plan_.layer(l).out_panels(); ++p) {
                     const T* from = dz.data + p * dz.stride;
                     T* panel = to + p * stride;
-                    for (Index i = 0; i < n_rows * kPanel; ++i) panel[i] += from[i] * from[i];
+                    for (Index i = 0; i < n_rows * kPanel; ++i) panel[i] = multiply_add(from[i], from[i], panel[i]);
                 }
             });
         }
@@ -357,7 +356,7 @@ private:
     void add_log_std_squares(Index t, Index n_rows, T* sum) {
         for (Index d = 0; d < n_extra_ && is_empirical_; ++d) {
             const T* scores = metric_.log_std_scores(moments(t)) + d * metric_.stride;
-            for (Index row = 0; row < n_rows; ++row) sum[d] += scores[row] * scores[row];
+            for (Index row = 0; row < n_rows; ++row) sum[d] = multiply_add(scores[row], scores[row], sum[d]);
         }
     }
 

@@ -45,7 +45,8 @@ __attribute__((noinline)) void add_output_dots(const OutputWeights<T>* terms, in
                     const T* from = w + o * t.output_stride + p * t.panel_stride;
 #pragma GCC unroll 16
                     for (int part = 0; part < kParts<T>; ++part) {
-                        sum[o].part[part] += factor.part[part] * load(from + part * kLanes<T>);
+                        const Vec<T> weight = load(from + part * kLanes<T>);
+                        sum[o].part[part] = multiply_add<T>(factor.part[part], weight, sum[o].part[part]);
                     }
                 }
             }
@@ -96,7 +97,7 @@ struct TangentProduct {
 #pragma GCC unroll 16
             for (int i = 0; i < Sum::kColumns; ++i) {
                 const Vec<T> x = sum.at[r][i], t = load(from + r * kPanel + Sum::offset(i, y.stride));
-                sum.at[r][i] = kIsTanh ? x - x * (t * t) : select<T>(t > 0, x, Vec<T>{});
+                sum.at[r][i] = kIsTanh ? Tanh<T>::chain(x, t) : Relu<T>::chain(x, t);
             }
         }
         sum.write(c.data + panel * c.stride + row * kPanel, c.stride);

@@ -210,7 +210,7 @@ private:
             const T* h = y.data + p * y.stride;
             for (Index i = 0; i < n_rows * kPanel; i += kLanes<T>) {
                 const Vec<T> x = load(to + i), t = load(h + i);
-                store(to + i, is_tanh ? x - x * (t * t) : select<T>(t > 0, x, Vec<T>{}));
+                store(to + i, is_tanh ? Tanh<T>::chain(x, t) : Relu<T>::chain(x, t));
             }
         }
     }
@@ -295,10 +295,9 @@ private:
         if (l + 2 < plan_.n_layers()) {
             combine(weights, l, n_rows, bias, [](const Vec<T>& x, const Vec<T>&) { return x; });
         } else if (plan_.activation() == Activation::kTanh) {
-            combine(weights, l, n_rows, bias, [](const Vec<T>& x, const Vec<T>& t) { return x - x * (t * t); });
+            combine(weights, l, n_rows, bias, [](const Vec<T>& x, const Vec<T>& t) { return Tanh<T>::chain(x, t); });
         } else {
-            combine(weights, l, n_rows, bias,
-                    [](const Vec<T>& x, const Vec<T>& t) { return select<T>(t > 0, x, Vec<T>{}); });
+            combine(weights, l, n_rows, bias, [](const Vec<T>& x, const Vec<T>& t) { return Relu<T>::chain(x, t); });
         }
     }
 
@@ -351,7 +350,8 @@ private:
             for (int q = 0; q < kPanels; ++q) {
 #pragma GCC unroll 16
                 for (int i = 0; i < kParts<T>; ++i) {
-                    sum[q].part[i] += factor * load(from + q * weights.panel_stride + i * kLanes<T>);
+                    const Vec<T> weight = load(from + q * weights.panel_stride + i * kLanes<T>);
+                    sum[q].part[i] = multiply_add<T>(factor, weight, sum[q].part[i]);
                 }
             }
         }
@@ -450,7 +450,8 @@ struct HeadMetric {
         T* scores = log_std_scores(moments);
         for (Index i = 0; i < n_rows; i += kLanes<T>) {
             Vec<T> sum = dot_columns(moments, t, 0, shape.n_inputs, i);
-            for (Index d = 0; d < n_log_std(); ++d) sum += load(scores + d * stride + i) * v_log_std[d];
+            for (Index d = 0; d < n_log_std(); ++d)
+                sum = multiply_add<T>(load(scores + d * stride + i), v_log_std[d], sum);
             store(along + i, sum);
             for (Index k = 0; k < shape.n_inputs; ++k) {
                 store(u + k * stride + i, load(moments + k * stride + i) * sum);
@@ -462,7 +463,7 @@ struct HeadMetric {
         for (Index d = 0; d < n_log_std(); ++d) {
             T* column = scores + d * stride;
             set_zero(column + n_rows, padded - n_rows);
-            log_std_sum[d] += sum_terms<T>(padded, [=](Index i) { return load(column + i) * load(along + i); });
+            log_std_sum[d] += sum_of_products(column, along, padded);
         }
     }
 
@@ -493,7 +494,9 @@ struct HeadMetric {
 private:
     FASTPG_INLINE Vec<T> dot_columns(const T* a, const T* b, Index first, Index size, Index i) const {
         Vec<T> sum{};
-        for (Index k = first; k < first + size; ++k) sum += load(a + k * stride + i) * load(b + k * stride + i);
+        for (Index k = first; k < first + size; ++k) {
+            sum = multiply_add<T>(load(a + k * stride + i), load(b + k * stride + i), sum);
+        }
         return sum;
     }
 

@@ -21,7 +21,7 @@ Index fma_chains(Index n_rounds, T* seed) {
     for (int i = 0; i < kFmaChains; ++i) chain[i] = splat<T>(static_cast<T>(i));
     for (Index round = 0; round < n_rounds; ++round) {
 #pragma GCC unroll 16
-        for (int i = 0; i < kFmaChains; ++i) chain[i] = chain[i] * factor + term;
+        for (int i = 0; i < kFmaChains; ++i) chain[i] = multiply_add<T>(chain[i], factor, term);
     }
     Vec<T> sum{};
 #pragma GCC unroll 16

@@ -76,14 +76,14 @@ private:
             const IntVec<T> terminated = load_mask<T>(a_.terminated + k);
             const IntVec<T> ended = terminated | load_mask<T>(a_.truncated + k);
             const Vec<T> bootstrap = select<T>(terminated, Vec<T>{}, load(a_.next_values + k));
-            const Vec<T> td_error = (load(a_.rewards + k) + gamma_ * bootstrap) - load(a_.values + k);
-            last = td_error + decay_ * select<T>(ended, Vec<T>{}, following(k, last));
+            const Vec<T> td_error = multiply_add<T>(bootstrap, gamma_, load(a_.rewards + k)) - load(a_.values + k);
+            last = multiply_add<T>(select<T>(ended, Vec<T>{}, following(k, last)), decay_, td_error);
             store(a_.out + k, last);
         }
         for (Index k = end - 1; k >= first; --k) {
             const T bootstrap = a_.terminated[k] ? T{0} : a_.next_values[k];
-            const T td_error = (a_.rewards[k] + gamma_ * bootstrap) - a_.values[k];
-            a_.out[k] = td_error + decay_ * (is_end(k) ? T{0} : following_one(k));
+            const T td_error = multiply_add(gamma_, bootstrap, a_.rewards[k]) - a_.values[k];
+            a_.out[k] = multiply_add(decay_, is_end(k) ? T{0} : following_one(k), td_error);
         }
     }
 
@@ -95,7 +95,7 @@ private:
         for (Index row = last_row - n_envs; row >= 0; row -= n_envs) {
             for (Index i = 0; i < n_envs; ++i) {
                 const Index k = row + i;
-                next[i] = a_.out[k] + decay_ * (is_end(k) ? T{0} : next[i]);
+                next[i] = multiply_add(decay_, is_end(k) ? T{0} : next[i], a_.out[k]);
                 a_.out[k] = next[i];
             }
         }

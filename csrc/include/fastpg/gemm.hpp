@@ -73,7 +73,7 @@ struct Block {
             for (int r = 0; r < kRows; ++r) {
                 const Vec<T> factor = splat(a[r * kRowStride]);
 #pragma GCC unroll 16
-                for (int c = 0; c < kColumns; ++c) at[r][c] += factor * row[c];
+                for (int c = 0; c < kColumns; ++c) at[r][c] = multiply_add<T>(factor, row[c], at[r][c]);
             }
         } else {
             Vec<T> factor[kRows];
@@ -83,7 +83,7 @@ struct Block {
             for (int c = 0; c < kColumns; ++c) {
                 const Vec<T> row = load(b + offset(c, panel_stride));
 #pragma GCC unroll 16
-                for (int r = 0; r < kRows; ++r) at[r][c] += factor[r] * row;
+                for (int r = 0; r < kRows; ++r) at[r][c] = multiply_add<T>(factor[r], row, at[r][c]);
             }
         }
     }

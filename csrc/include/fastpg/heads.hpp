@@ -118,7 +118,7 @@ public:
         clear_tail(columns_.scratch, columns_.shape.n_actions, n_rows);
         for (Index d = 0; d < columns_.shape.n_actions; ++d) {
             const T* terms = columns_.scratch + d * columns_.stride;
-            gradient[d] += sum_terms<T>(round_up(n_rows, kPanel), [terms](Index i) { return load(terms + i); });
+            gradient[d] += sum_of(terms, round_up(n_rows, kPanel));
         }
     }
 

@@ -92,7 +92,7 @@ FASTPG_INLINE void partial_dots(const Panels<const T>& rows, const T* weight, In
         for (int r = 0; r < kRows; ++r) {
             const Panel<T> x = load_panel(rows.data + p * rows.stride + r * kPanel);
 #pragma GCC unroll 16
-            for (int i = 0; i < kParts<T>; ++i) sum[r].part[i] += x.part[i] * w.part[i];
+            for (int i = 0; i < kParts<T>; ++i) sum[r].part[i] = multiply_add<T>(x.part[i], w.part[i], sum[r].part[i]);
         }
     }
 #pragma GCC unroll 16
@@ -332,7 +332,7 @@ protected:
         const Layer& layer = plan_.last();
         for (Index o = 0; o < layer.n_out; ++o) {
             const T* column = output_gradient_.data() + o * capacity_;
-            const T sum = sum_terms<T>(round_up(n_rows, kPanel), [column](Index i) { return load(column + i); });
+            const T sum = sum_of(column, round_up(n_rows, kPanel));
             T& bias = gradient[layer.bias(o)];
             bias = is_first ? sum : bias + sum;
             T* to = rows.data + o / kPanel * rows.stride + o % kPanel;

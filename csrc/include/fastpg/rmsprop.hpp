@@ -16,7 +16,7 @@ void rmsprop_step(const RmspropArgs<T>& a) {
     T* __restrict params = a.out_params;
     T* __restrict square_average = a.out_square_average;
     for (Index i = 0; i < a.n_params; ++i) {
-        const T v = alpha * square_average[i] + rest * (gradient[i] * gradient[i]);
+        const T v = multiply_add(alpha, square_average[i], rest * (gradient[i] * gradient[i]));
         square_average[i] = v;
         params[i] -= rate * gradient[i] / (square_root(v) + epsilon);
     }

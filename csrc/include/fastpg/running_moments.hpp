@@ -22,7 +22,7 @@ inline void column_deviations(const MomentsArgs<T>& a, const double* mean, doubl
     for (Index row = 0; row < a.n_rows; ++row) {
         for (Index j = 0; j < a.n_columns; ++j) {
             const double deviation = static_cast<double>(a.batch[row * a.n_columns + j]) - mean[j];
-            squares[j] += deviation * deviation;
+            squares[j] = multiply_add(deviation, deviation, squares[j]);
         }
     }
 }

@@ -16,7 +16,7 @@ template <class T>
 inline double sum_column(T* terms, Index n) {
     const Index padded = round_up(n, kPanel);
     set_zero(terms + n, padded - n);
-    return static_cast<double>(sum_terms<T>(padded, [terms](Index i) { return load(terms + i); }));
+    return static_cast<double>(sum_of(terms, padded));
 }
 
 // The larger of `largest` and terms[0 .. n); NaN if one is.

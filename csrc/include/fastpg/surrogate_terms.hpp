@@ -61,7 +61,8 @@ private:
         const IntVec<T> is_inside = slack > kJoin;
         const Vec<T> u = (slack - 2 * kJoin) / kJoin;
         const Vec<T> safe = select<T>(is_inside, slack, splat<T>(1));
-        const Vec<T> value = select<T>(is_inside, -vec_log<T>(safe), T{0.5} * (u * u - 1) + at_join);
+        const Vec<T> value = select<T>(is_inside, -vec_log<T>(safe),
+                                       multiply_add<T>(multiply_add<T>(u, u, splat<T>(-1)), T{0.5}, splat(at_join)));
         const Vec<T> by_slack = select<T>(is_inside, -1 / safe, u / kJoin);
         const Vec<T> term = slope - coefficient_ * value;
         slope += coefficient_ * by_slack * sign * ratio / clip_range_;

@@ -251,7 +251,7 @@ private:
                 const Vec<T> z_dot = load(dot + i);
                 const Vec<T> t = is_tanh_ ? vec_tanh<T>(z) : at_least<T>(z, Vec<T>{});
                 store(value + i, t);
-                store(dot + i, is_tanh_ ? z_dot - z_dot * (t * t) : select<T>(t > 0, z_dot, Vec<T>{}));
+                store(dot + i, is_tanh_ ? Tanh<T>::chain(z_dot, t) : Relu<T>::chain(z_dot, t));
             }
         }
     }
@@ -262,9 +262,9 @@ private:
             for (Index i = p * panel_stride(); i < p * panel_stride() + n; i += kLanes<T>) {
                 const Vec<T> t = load(y + i), g = load(d + i), g_dot = load(d + behind + i);
                 if (is_tanh_) {
-                    const Vec<T> slope = 1 - t * t;
+                    const Vec<T> slope = multiply_add<T>(-t, t, splat<T>(1));
                     store(d + i, g * slope);
-                    store(d + behind + i, g_dot * slope - 2 * t * load(y + behind + i) * g);
+                    store(d + behind + i, multiply_add<T>(g_dot, slope, -2 * t * load(y + behind + i) * g));
                 } else {
                     store(d + i, select<T>(t > 0, g, Vec<T>{}));
                     store(d + behind + i, select<T>(t > 0, g_dot, Vec<T>{}));

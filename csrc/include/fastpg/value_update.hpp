@@ -68,7 +68,7 @@ private:
         const Index padded = round_up(n, kPanel);
         set_zero(terms + n, padded - n);
         set_zero(tile_.output_gradient() + n, padded - n);
-        return static_cast<double>(sum_terms<T>(padded, [terms](Index i) { return load(terms + i); }));
+        return static_cast<double>(sum_of(terms, padded));
     }
 
     const Network<T>& network_;
