@@ -42,11 +42,8 @@ class CriticConfig(OnPolicyConfig):
         "Fit of the value network: adam, by minibatches, or lm, Levenberg-Marquardt on all samples.",
         source="sb3-contrib",
     )
-    normalize_returns: bool = argument(
-        True,
-        Flag(),
-        "Fit the values to standardised returns: the step size no longer depends on the scale of the rewards.",
-        source="van Hasselt et al. 2016",
+    center_values: bool = argument(
+        False, Flag(), "Shift the values by their mean error before the fit, which takes Adam long.", source="fastpg"
     )
     critic_damping: float = argument(
         1.0,
@@ -65,7 +62,7 @@ class CriticConfig(OnPolicyConfig):
     def _contradictions(cls, values: Mapping[str, Any], rejected: set[str]) -> Iterable[tuple[set[str], str]]:
         yield from super()._contradictions(values, rejected)
         if values["critic_solver"] == "lm":
-            options: tuple[str, ...] = ("batch_size", "normalize_returns", cls.value_rate)
+            options: tuple[str, ...] = ("batch_size", "center_values", cls.value_rate)
             yield from unused_options(cls, values, options, because=("critic_solver", "'adam'"))
         else:
             options = ("critic_damping", "critic_cg_max_steps")
@@ -100,5 +97,5 @@ class CriticConfig(OnPolicyConfig):
             beta1=beta1,
             beta2=beta2,
             epsilon=self.policy_options.adam_epsilon,
-            is_scaled=self.normalize_returns,
+            is_centred=self.center_values,
         )

@@ -28,7 +28,7 @@ from fastpg.updates.step_length import FixedStep
 _FASTPG = "fastpg"
 #: lambda of the advantages with a critic. Source: OpenAI Spinning Up, vpg.py.
 GAE_LAMBDA = 0.97
-_OF_THE_CRITIC = ("critic_learning_rate", "batch_size", "n_critic_updates", "critic_solver", "normalize_returns")
+_OF_THE_CRITIC = ("critic_learning_rate", "batch_size", "n_critic_updates", "critic_solver", "center_values")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,7 @@ The order of the positional arguments, the defaults, and what each quirk means h
 - A2C: learning rate 7e-4; ``optimizer_class`` in ``policy_kwargs`` wins over ``use_rms_prop``.
 - TRPO: the divergence is KL(new || old), averaged over the dimensions of Box and MultiBinary actions, so ``target_kl``
   bounds it per dimension; conjugate gradient ends at a squared residual of 1e-10. It starts at 0 instead of at random
-  numbers of size 1e-4, which would make no two updates alike and the solution no better. The values are fitted to the
-  returns as they are.
+  numbers of size 1e-4, which would make no two updates alike and the solution no better.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from fastpg.algorithms.a2c import A2CConfig, a2c
-from fastpg.algorithms.checks import Flag, Scheduled, argument
+from fastpg.algorithms.checks import Scheduled, argument
 from fastpg.algorithms.config import OnPolicyConfig
 from fastpg.algorithms.ppo import PPOConfig, ppo
 from fastpg.algorithms.trpo import TRPOConfig, trpo
@@ -100,8 +99,6 @@ class DropInPPOConfig(PPOConfig):
 @dataclass(frozen=True, kw_only=True)
 class DropInTRPOConfig(TRPOConfig):
     """TRPO as in sb3-contrib."""
-
-    normalize_returns: bool = argument(False, Flag(), "Fit the values to standardised returns.")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,6 @@ from fastpg.types import Array
 from fastpg.updates.problem import SampledData
 from fastpg.updates.schedules import Schedule, evaluate_schedule
 from fastpg.updates.state import OptimizerState
-from fastpg.updates.value_scale import ValueScale
 
 ADVICE = "Fix: lower learning_rate or scale the rewards (normalize=True)."
 
@@ -73,8 +72,8 @@ class AdamCritic:
         epsilon: added to the root of the second moment.
         clip_range_vf: bound on the change of a value estimate per update, inside a maximum of both errors (OpenAI
             baselines); None for none.
-        max_grad_norm: bound on the norm of the gradient, in the units of the fit; sb3-contrib has none.
-        is_scaled: fit in standard units (``fastpg.updates.value_scale``); sb3-contrib does not.
+        max_grad_norm: bound on the norm of the gradient; sb3-contrib has none.
+        is_centred: begin with ``recentred``; sb3-contrib does not.
     """
 
     learning_rate: Schedule
@@ -85,7 +84,7 @@ class AdamCritic:
     epsilon: float = 1e-5
     clip_range_vf: float | None = None
     max_grad_norm: float = math.inf
-    is_scaled: bool = False
+    is_centred: bool = False
 
     def __call__(
         self, old: OptimizerState, problem: SampledData, *, progress_remaining: float, seed: int, update_index: int
@@ -98,19 +97,19 @@ class AdamCritic:
         """
         learning_rate = evaluate_schedule("learning_rate", self.learning_rate, progress_remaining)
         value_at = problem.layout.actor.n_params
-        batch, layout = problem.batch, problem.layout.value
-        scale = ValueScale.of(batch.returns) if self.is_scaled else ValueScale()
+        batch = problem.batch
+        start = old.params[value_at:]
         result = value_update(
-            scale.standard_network(old.params[value_at:], layout),
+            recentred(start, batch.returns, batch.old_values) if self.is_centred else start,
             old.first_moment[value_at:],
             old.second_moment[value_at:],
             batch.observations,
-            scale.standard(batch.returns),
-            scale.standard(batch.old_values),
-            layout=layout,
+            batch.returns,
+            batch.old_values,
+            layout=problem.layout.value,
             n_epochs=self.n_epochs,
             batch_size=self.batch_size,
-            clip_range_vf=None if self.clip_range_vf is None else self.clip_range_vf / scale.deviation,
+            clip_range_vf=self.clip_range_vf,
             max_grad_norm=self.max_grad_norm,
             learning_rate=learning_rate,
             beta1=self.beta1,
@@ -129,17 +128,33 @@ class AdamCritic:
             )
         new = replace(
             old,
-            params=with_tail(old.params, scale.network(result.params, layout)),
+            params=with_tail(old.params, result.params),
             first_moment=with_tail(old.first_moment, result.first_moment),
             second_moment=with_tail(old.second_moment, result.second_moment),
             step=result.adam_step,
         )
         new.check_finite(ADVICE)
         return new, CriticReport(
-            value_loss=result.stats.value_loss * scale.deviation**2,
+            value_loss=result.stats.value_loss,
             n_optimizer_steps=result.stats.n_optimizer_steps,
             learning_rate=learning_rate,
         )
+
+
+def recentred(params: Array, returns: Array, values: Array) -> Array:
+    """``params`` (P,) of a value network, its output bias shifted by mean(R - V).
+
+    This is the least squares of mean((R - V - c)^2) over c. Adam would take thousands of steps to where it leads when
+    the first returns are near -60: it moves a value by some multiple of the step size, wherever its targets are.
+
+    Args:
+        params: parameters of a network with one output; the bias of it is the last.
+        returns: (B,), the targets R.
+        values: (B,), V at ``params`` for the same samples.
+    """
+    shifted: Array = params.copy()
+    shifted[-1] += returns.mean(dtype=np.float64) - values.mean(dtype=np.float64)
+    return shifted
 
 
 def with_tail(array: Array, tail: Array) -> Array:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from fastpg.errors import NumericsError
 from fastpg.kernels.layout import ActorCriticLayout, HeadLayout, MLPLayout
+from fastpg.kernels.mlp import mlp_forward
 from fastpg.kernels.value_update import value_update
 from fastpg.policies.problem import SampledProblem
-from fastpg.types import Batch
-from fastpg.updates.critic import AdamCritic, CriticReport, NoCritic
+from fastpg.types import Array, Batch
+from fastpg.updates.critic import AdamCritic, CriticReport, NoCritic, recentred
 from fastpg.updates.schedules import LinearSchedule
 from fastpg.updates.state import OptimizerState
 
@@ -40,6 +43,11 @@ def state() -> OptimizerState:
     rng = np.random.default_rng(1)
     start = OptimizerState.start((0.1 * rng.standard_normal(LAYOUT.n_params)).astype(np.float32))
     return start.remember({"trust_radius": 0.02})
+
+
+def values_of(state: OptimizerState, problem: SampledProblem) -> Array:
+    value = LAYOUT.split(state.params)[2]
+    return mlp_forward(value, problem.batch.observations, layout=LAYOUT.value, backend="reference")[:, 0]
 
 
 def test_is_one_kernel_call_on_the_tail_of_the_state(problem: SampledProblem, state: OptimizerState) -> None:
@@ -91,3 +99,25 @@ def test_no_critic(problem: SampledProblem, state: OptimizerState) -> None:
     new, report = NoCritic()(state, problem, **CONTEXT)
     assert new is state
     assert report == CriticReport()
+
+
+@pytest.mark.parametrize("constant", [-60.0, 1e4])
+def test_far_targets_are_reached_at_once(problem: SampledProblem, state: OptimizerState, constant: float) -> None:
+    """240 steps of Adam at 1e-3 take the values of the plain critic a small part of the way."""
+    targets = problem.batch.returns + np.float32(constant)
+    batch = replace(problem.batch, returns=targets, old_values=values_of(state, problem))
+    errors = {}
+    for is_centred in (False, True):
+        critic = AdamCritic(learning_rate=1e-3, n_epochs=60, batch_size=8, is_centred=is_centred)
+        new, _ = critic(state, replace(problem, batch=batch), **CONTEXT)
+        errors[is_centred] = float(np.mean((values_of(new, problem) - targets) ** 2))
+    assert errors[True] < 2.0 * targets.var()
+    assert errors[False] > 0.9 * constant**2
+
+
+def test_values_are_shifted_by_their_mean_error(problem: SampledProblem, state: OptimizerState) -> None:
+    params, values = LAYOUT.split(state.params)[2], values_of(state, problem)
+    noise = problem.batch.returns - problem.batch.returns.mean()
+    shifted = recentred(params, values + noise + np.float32(0.7), values)
+    assert shifted[-1] - params[-1] == pytest.approx(0.7, rel=1e-5)
+    assert np.array_equal(shifted[:-1], params[:-1])
