@@ -142,11 +142,18 @@ def test_trpo_on_cartpole_with_defaults() -> None:
 
 @pytest.mark.learning
 def test_trpo_on_pendulum_with_tuned_settings() -> None:
-    """Measured: -169, every seed between -173 and -166; without ``center_values`` -176, and -184 over seeds 0 to 19.
+    """sb3-contrib, same settings: -172 over these seeds, -178 with a standard error of 4 over seeds 0 to 14.
 
-    sb3-contrib, same settings: -172 over these seeds, -178 with a standard error of 4 over seeds 0 to 14. 100 episodes
+    Measured: -176, which misses the bound; -184 with a standard error of 3 over seeds 0 to 19. 100 episodes
     move our mean by 5, hence 1000.
     """
+    means = mean_returns("TRPO", "Pendulum-v1", n_episodes=1000, **PENDULUM_TRPO)
+    assert np.mean(means) >= -175, means
+
+
+@pytest.mark.learning
+def test_trpo_on_pendulum_with_centred_values() -> None:
+    """Measured: -169, every seed between -173 and -166."""
     means = mean_returns("TRPO", "Pendulum-v1", n_episodes=1000, center_values=True, **PENDULUM_TRPO)
     assert np.mean(means) >= -175, means
 
