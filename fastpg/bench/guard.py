@@ -114,7 +114,14 @@ def record(
     backend: str | None = None,
     measure: Callable[..., Fractions] = measure_fractions,
 ) -> Fractions:
-    """Write the fractions of this machine into ``path`` under its instruction set, leaving the others as they are."""
+    """Write the fractions of this machine into ``path`` under its instruction set, leaving the others as they are.
+
+    Raises:
+        ConfigError: the directory of ``path`` does not exist, or ``path`` is another file.
+        WrongResultError: a kernel computed something else than the reference.
+    """
+    if not path.parent.is_dir():
+        raise ConfigError(f"record: expected a file in a directory that exists, got {path}. Fix: make {path.parent}.")
     known = read(path) if path.exists() else {}
     fractions = {name: round(value, 3) for name, value in measure(chosen, backend=backend).items()}
     which = backends.which(backend)

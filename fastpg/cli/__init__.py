@@ -1,4 +1,4 @@
-"""The command ``fastpg``: train, eval, plot, info.
+"""The command ``fastpg``; its sub-commands are listed in ``fastpg/cli/app.py``.
 
 The commands import what they need when they run, so that ``fastpg --help`` is quick.
 """

@@ -31,6 +31,11 @@ COMMANDS = {
 }
 
 
+def as_it_is(text: str) -> str:
+    """``text`` as a paragraph of help that is not wrapped: a command line to copy."""
+    return f"\b\n{text}"
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are called for.
 
@@ -63,7 +68,7 @@ class LazyGroup(click.Group):
         """The command named by ``args``; for an unknown one, an error with the nearest name or all of them."""
         name = args[0]
         if name not in self._lazy_commands and not name.startswith("-"):
-            near = difflib.get_close_matches(name, self._lazy_commands, n=1)
+            near = difflib.get_close_matches(name.lower(), self._lazy_commands, n=1)
             hint = f"Did you mean {near[0]!r}?" if near else f"Commands: {', '.join(self._lazy_commands)}."
             ctx.fail(f"No such command {name!r}. {hint}")
         return super().resolve_command(ctx, args)
@@ -79,7 +84,9 @@ class LazyGroup(click.Group):
     cls=LazyGroup,
     lazy_commands=COMMANDS,
     context_settings=CONTEXT,
-    epilog="Start with:  fastpg train ppo CartPole-v1 --total-timesteps 100000 --n-envs 8 --run-dir runs/cartpole",
+    epilog=as_it_is(
+        "Start with:  fastpg train ppo CartPole-v1 --total-timesteps 100000 --n-envs 8 --run-dir runs/cartpole"
+    ),
 )
 @click.version_option(__version__, prog_name="fastpg", message="%(prog)s %(version)s")
 @click.option("--debug", is_flag=True, help="Show the Python traceback of an error.")

@@ -10,7 +10,7 @@ import click
 from fastpg.bench import guard
 from fastpg.bench.report import collect, suffix
 from fastpg.bench.tasks import SHORT, Task
-from fastpg.cli.app import CONTEXT
+from fastpg.cli.app import CONTEXT, as_it_is
 from fastpg.cli.output import make_console, print_json
 from fastpg.kernels import backends
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-@click.command(context_settings=CONTEXT, epilog="Example:  fastpg bench --json > bench.json")
+@click.command(context_settings=CONTEXT, epilog=as_it_is("Example:  fastpg bench --json > bench.json"))
 @click.option("--json", "is_json", is_flag=True, help="Print one JSON object on standard output, nothing else.")
 @click.option("--backend", type=click.Choice(backends.NAMES), help="Kernels to measure.  [default: the fastest]")
 @click.option("--peers/--no-peers", default=True, help="Also measure what is installed of the peers.  [default: peers]")
@@ -42,6 +42,8 @@ def bench(
     meanwhile.
     """
     del debug  # read from the arguments by main
+    if sum((is_json, check is not None, record is not None)) > 1:
+        raise click.UsageError("--json, --check and --record each do something else: give one of them.")
     if check is not None:
         _check(check, backend)
         return

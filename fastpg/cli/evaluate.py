@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from fastpg.cli.app import CONTEXT, find_modules_here, plain_warnings
-from fastpg.cli.options import JSONObject
+from fastpg.cli.app import CONTEXT, as_it_is, find_modules_here, plain_warnings
+from fastpg.cli.options import JSONObject, WholeNumber
 from fastpg.cli.output import evaluation_text, make_console, print_json
 from fastpg.errors import ConfigError
 from fastpg.training.checkpoint import load_checkpoint
@@ -19,13 +19,13 @@ from fastpg.training.run_directory import RunDirectory
 
 @click.command(
     context_settings=CONTEXT,
-    epilog="Example:  fastpg eval runs/cartpole --episodes 20 --json",
+    epilog=as_it_is("Example:  fastpg eval runs/cartpole --episodes 20 --json"),
 )
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--episodes", type=click.IntRange(min=1), default=20, show_default=True, help="Episodes to play.")
+@click.option("--episodes", type=WholeNumber(minimum=1), default=20, show_default=True, help="Episodes to play.")
 @click.option(
     "--seed",
-    type=click.IntRange(min=0),
+    type=WholeNumber(),
     help="Seed of the environments; environment i gets seed + i.  [default: as in the evaluation after training]",
 )
 @click.option(
@@ -37,7 +37,7 @@ from fastpg.training.run_directory import RunDirectory
 @click.option("--env", help="Another environment than the one of the run.")
 @click.option("--env-kwargs", type=JSONObject(), help="Arguments for making the environment.")
 @click.option(
-    "--n-envs", type=click.IntRange(min=1), help="Environments that are stepped side by side.  [default: up to 8]"
+    "--n-envs", type=WholeNumber(minimum=1), help="Environments that are stepped side by side.  [default: up to 8]"
 )
 @click.option("--json", "is_json", is_flag=True, help="Print one JSON object on standard output, nothing else.")
 @click.option("--debug", is_flag=True, help="Show the Python traceback of an error.")

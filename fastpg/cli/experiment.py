@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastpg.cli.app import CONTEXT, EXIT_ERROR, plain_warnings
-from fastpg.cli.options import StepCount
+from fastpg.cli.app import CONTEXT, EXIT_ERROR, as_it_is, plain_warnings
+from fastpg.cli.options import WholeNumber
 from fastpg.cli.output import make_console
 from fastpg.experiments.experiment import Options, finished_jobs, pending_jobs
 from fastpg.experiments.jobs import Event, Job, run_jobs
@@ -34,15 +34,15 @@ def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 @click.command(
     context_settings=CONTEXT,
     help=f"Run the experiment NAME and write CSV and PNG; runs that are finished are not repeated.\n\n{_SUMMARIES}",
-    epilog="Example:  fastpg experiment lunarlander --seeds 5 --n-jobs 2",
+    epilog=as_it_is("Example:  fastpg experiment lunarlander --seeds 5 --n-jobs 2"),
 )
 @click.argument("name", type=click.Choice(list(EXPERIMENTS)))
-@click.option("--seeds", type=click.IntRange(min=1), default=5, show_default=True, help="Runs of each kind.")
+@click.option("--seeds", type=WholeNumber(minimum=1), default=5, show_default=True, help="Runs of each kind.")
 @click.option(
-    "--total-timesteps", type=StepCount(), help="Steps of each run (tabular: iterations).  [default: each task's own]"
+    "--total-timesteps", type=WholeNumber(), help="Steps of each run (tabular: iterations).  [default: each task's own]"
 )
 @click.option("--out", type=click.Path(path_type=Path, file_okay=False), help="Results.  [default: experiments/NAME]")
-@click.option("--n-jobs", type=click.IntRange(min=1), help="Processes side by side.  [default: all cores]")
+@click.option("--n-jobs", type=WholeNumber(minimum=1), help="Processes side by side.  [default: all cores]")
 @click.option("--members", callback=_names, metavar="A,B,...", help="Algorithms or lines to run.  [default: all]")
 @click.option("--tasks", callback=_names, metavar="A,B,...", help="Environments to run.  [default: all]")
 @click.option(
@@ -58,6 +58,8 @@ def _names(ctx: click.Context, parameter: click.Parameter, value: str | None) ->
 @click.option("--debug", is_flag=True, help="Show the Python traceback of an error.")
 def experiment(name: str, **given: Any) -> int:
     """Plan, run what is not finished, draw."""
+    if given["plot_only"] and given["overwrite"]:
+        raise click.UsageError("--plot-only runs nothing and --overwrite repeats what is finished: give one of them.")
     options = Options(
         out=given["out"] or Path("experiments") / name,
         n_seeds=given["seeds"],

@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+from fastpg.errors import ConfigError
 from fastpg.machine import n_cores
 
 _ARTICLES = {"integer": "an integer", "number": "a number"}
@@ -108,20 +109,27 @@ class Scalar(click.ParamType):  # type: ignore[type-arg]  # not generic before c
         return value
 
 
-class StepCount(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.3
-    """A number of steps, >= 0; ``1e6`` works too."""
+class WholeNumber(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.3
+    """A whole number; ``1e6`` works too.
+
+    Args:
+        minimum: the smallest that is allowed.
+    """
 
     name = "integer"
+
+    def __init__(self, *, minimum: int = 0) -> None:
+        self._minimum = minimum
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Parse ``value``."""
         try:
-            steps = _integer(str(value))
+            number = _integer(str(value))
         except (ValueError, OverflowError):
-            steps = -1
-        if steps < 0:
-            self.fail(f"expected a whole number >= 0, such as 100000 or 1e6, got {value!r}", param, ctx)
-        return steps
+            number = None
+        if number is None or number < self._minimum:
+            self.fail(f"expected a whole number >= {self._minimum}, such as 20 or 1e6, got {value!r}", param, ctx)
+        return number
 
 
 class Layers(click.ParamType):  # type: ignore[type-arg]  # not generic before click 8.3
@@ -134,9 +142,13 @@ class Layers(click.ParamType):  # type: ignore[type-arg]  # not generic before c
         try:
             if "=" not in value:
                 return _sizes(value)
-            return {net: _sizes(sizes) for net, _, sizes in (part.partition("=") for part in value.split(":"))}
+            parts = [part.partition("=") for part in value.split(":")]
+            networks = {network: _sizes(sizes) for network, _, sizes in parts}
         except ValueError:
             self.fail(f"expected 64,64 or pi=64,64:vf=128,128, got {value!r}", param, ctx)
+        if len(networks) < len(parts):
+            self.fail(f"expected each network once, as in pi=64,64:vf=128,128, got {value!r}", param, ctx)
+        return networks
 
 
 POLICY_OPTIONS: Mapping[str, dict[str, Any]] = {
@@ -186,6 +198,9 @@ def config_arguments(config_class: type, given: Mapping[str, Any]) -> dict[str, 
     """The keyword arguments of the configuration that the command-line values ``given`` stand for.
 
     Three defaults differ from the configuration's: all cores, a table, and a seed that is drawn here.
+
+    Raises:
+        ConfigError: ``--normalize-options`` beside ``--no-normalize``.
     """
     names = {field.name for field in dataclasses.fields(config_class)}
     given = {key: value for key, value in given.items() if value is not None}
@@ -193,7 +208,12 @@ def config_arguments(config_class: type, given: Mapping[str, Any]) -> dict[str, 
     policy = {key: given[key] for key in POLICY_OPTIONS if key in given}
     if policy:
         arguments[POLICY_KWARGS] = (arguments.get(POLICY_KWARGS) or {}) | policy
-    if "normalize_options" in given and arguments.get(NORMALIZE, True):
+    if "normalize_options" in given:
+        if not arguments.get(NORMALIZE, True):
+            raise ConfigError(
+                f"normalize_options: expected none beside --no-normalize, got {given['normalize_options']}. Fix: leave "
+                "one of the two out."
+            )
         arguments[NORMALIZE] = given["normalize_options"]
     if arguments.get("seed") is None:
         arguments["seed"] = secrets.randbits(31)

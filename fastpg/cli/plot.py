@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from fastpg.cli.app import CONTEXT
+from fastpg.cli.app import CONTEXT, as_it_is
 from fastpg.plotting.curves import plot_curves
 
 
 @click.command(
     context_settings=CONTEXT,
-    epilog="Example:  fastpg plot runs/* --output curves.png",
+    epilog=as_it_is("Example:  fastpg plot runs/* --output curves.png"),
 )
 @click.argument("runs", type=click.Path(path_type=Path), nargs=-1, required=True)
 @click.option(

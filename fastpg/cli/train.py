@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from fastpg.cli.app import CONTEXT, EXIT_INTERRUPTED, LazyGroup, find_modules_here, plain_warnings
-from fastpg.cli.options import SectionCommand, SectionOption, StepCount, config_arguments, config_options
+from fastpg.cli.app import CONTEXT, EXIT_INTERRUPTED, LazyGroup, as_it_is, find_modules_here, plain_warnings
+from fastpg.cli.options import SectionCommand, SectionOption, WholeNumber, config_arguments, config_options
 from fastpg.cli.output import (
     backend_text,
     evaluation_text,
@@ -40,8 +40,7 @@ class AlgorithmGroup(LazyGroup):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command that trains with ``cmd_name``."""
-        del ctx
-        return training_command(cmd_name) if cmd_name.upper() in ALGORITHMS else None
+        return training_command(cmd_name) if cmd_name in self.list_commands(ctx) else None
 
 
 @click.group(
@@ -66,7 +65,7 @@ def run_options() -> list[click.Option]:
     return [
         option(
             "--total-timesteps",
-            type=StepCount(),
+            type=WholeNumber(),
             default="100000",
             help="Environment steps to train for, over all environments; 1e6 works too.  [default: 100000]",
         ),
@@ -76,15 +75,13 @@ def run_options() -> list[click.Option]:
         option("--overwrite", is_flag=True, help="Replace an earlier run in the run directory."),
         option(
             "--eval-episodes",
-            type=click.IntRange(min=0),
-            metavar="INTEGER",
+            type=WholeNumber(),
             default=20,
             help="Episodes of the deterministic evaluation at the end; 0 for none.  [default: 20]",
         ),
         option(
             "--log-interval",
-            type=click.IntRange(min=1),
-            metavar="INTEGER",
+            type=WholeNumber(minimum=1),
             help="Iterations between two tables.  [default: a table every 2 seconds]",
         ),
         option("--json", "is_json", is_flag=True, help="Print one JSON object on standard output, nothing else."),
@@ -236,7 +233,6 @@ def training_command(name: str) -> click.Command:
         help=f"{ALGORITHMS[algorithm]}\n\nENV is a Gymnasium id such as CartPole-v1, or module:id to import first.",
         epilog="A SCHEDULE is a number, or lin_START or lin_START_END for a straight line from beginning to end "
         "of training (END is 0 if left out). Where the default is none, none can be given.\n\n"
-        f"Example:  fastpg train {algorithm.lower()} CartPole-v1 --total-timesteps 1e5 --n-envs 8 "
-        "--run-dir runs/cartpole",
+        + as_it_is(f"Example:  fastpg train {name} CartPole-v1 --total-timesteps 1e5 --n-envs 8 --run-dir runs/one"),
         context_settings=CONTEXT,
     )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import importlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastpg.errors import ConfigError
+from fastpg.training.run_directory import RunDirectory
 
 N_GRID_POINTS = 200  # abscissae at which the seeds of one group are averaged
 
@@ -36,24 +36,51 @@ def read_curve(run_dir: Path, key: str, x_key: str) -> Curve:
     Raises:
         ConfigError: not a run directory, an unknown column, or no value in it yet.
     """
+    label, columns, rows = _read_run(run_dir)
+    for name, column in (("x", x_key), ("key", key)):
+        if column not in columns:
+            raise ConfigError(
+                f"{name}: expected one of {', '.join(columns)}, got {column!r} (in {run_dir}/metrics.csv)."
+            )
     try:
-        config: dict[str, Any] = json.loads((run_dir / "config.json").read_text(encoding="utf-8"))
-        with (run_dir / "metrics.csv").open(newline="", encoding="utf-8") as file:
+        points = np.array([(float(row[x_key]), float(row[key])) for row in rows if row[x_key] and row[key]])
+    except ValueError as error:
+        raise ConfigError(f"{run_dir}/metrics.csv: expected numbers in {x_key!r} and {key!r}: {error}.") from error
+    if not len(points):
+        filled = [column for column in columns if any(row[column] for row in rows)]
+        raise ConfigError(
+            f"{run_dir}/metrics.csv: column {key!r} holds no value yet. Fix: train longer, or choose one that "
+            f"{label.partition(',')[0]} has written: {', '.join(filled) or 'none so far'}."
+        )
+    return Curve(label, points[:, 0], points[:, 1])
+
+
+def _read_run(run_dir: Path) -> tuple[str, list[str], list[dict[str, str]]]:
+    """(algorithm and environment, columns of ``metrics.csv``, its rows).
+
+    Raises:
+        ConfigError: ``run_dir`` is not a run directory.
+    """
+    run = RunDirectory(run_dir)
+    reason = ""
+    try:
+        config = run.read_config()
+        with run.metrics.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             rows = list(reader)
             columns = list(reader.fieldnames or ())
+        if not {"algorithm", "env"} <= config.keys():
+            reason = "config.json names no algorithm and no environment"
+        elif not columns:
+            reason = "metrics.csv is empty"
     except (OSError, ValueError) as error:
+        reason = str(error)
+    if reason:
         raise ConfigError(
-            f"run directory: expected a directory with config.json and metrics.csv, got {str(run_dir)!r} ({error}). "
+            f"run directory: expected a directory with config.json and metrics.csv, got {str(run_dir)!r} ({reason}). "
             "Fix: pass directories written by `fastpg train --run-dir`."
-        ) from error
-    for column in (x_key, key):
-        if column not in columns:
-            raise ConfigError(f"key: expected one of {', '.join(columns)}, got {column!r} (in {run_dir}/metrics.csv).")
-    points = np.array([(float(row[x_key]), float(row[key])) for row in rows if row[x_key] and row[key]])
-    if not len(points):
-        raise ConfigError(f"{run_dir}/metrics.csv: column {key!r} holds no value yet. Fix: train longer, then plot.")
-    return Curve(f"{str(config['algorithm']).upper()}, {config['env']}", points[:, 0], points[:, 1])
+        )
+    return f"{config['algorithm'].upper()}, {config['env']}", columns, rows
 
 
 def mean_and_band(curves: Sequence[Curve]) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:

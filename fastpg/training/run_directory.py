@@ -16,6 +16,8 @@ from fastpg.errors import ConfigError
 from fastpg.training.atomic_file import write_atomically
 
 CONFIG, METRICS, MODEL, EVALUATION = "config.json", "metrics.csv", "model.fastpg", "evaluation.json"
+#: Entry of ``config.json`` that others read -> (its type, in words).
+_KINDS = {"algorithm": (str, "a text"), "env": (str, "a text"), "arguments": (dict, "an object")}
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ class RunDirectory:
         """The content of ``config.json``; empty if there is none.
 
         Raises:
-            ConfigError: it is not a JSON object.
+            ConfigError: it is not a JSON object, or its algorithm, environment or arguments are of another kind than
+                ``fastpg train`` writes.
         """
         path = self.path / CONFIG
         if not path.exists():
@@ -94,6 +97,9 @@ class RunDirectory:
             raise ConfigError(f"{path}: expected JSON, got something else ({error}).") from error
         if not isinstance(config, dict):
             raise ConfigError(f"{path}: expected a JSON object, got {type(config).__name__}.")
+        for name, (kind, expected) in _KINDS.items():
+            if not isinstance(config.get(name, kind()), kind):
+                raise ConfigError(f"{path}: {name}: expected {expected}, got {config[name]!r}.")
         return config
 
     def write_json(self, name: str, values: Mapping[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -176,10 +177,21 @@ ERRORS = {
     "no whole number": (("train", "ppo", "CartPole-v1", "--n-steps", "2.5"), ["'--n-steps': expected an integer"]),
     "no JSON object": (("train", "ppo", "CartPole-v1", "--env-kwargs", "[1]"), ["expected a JSON object"]),
     "bad sizes": (("train", "ppo", "CartPole-v1", "--net-arch", "a,b"), ["expected 64,64 or pi=64,64:vf=128,128"]),
+    "a network twice": (("train", "ppo", "CartPole-v1", "--net-arch", "pi=8:pi=4"), ["expected each network once"]),
+    "both ways to normalise": (
+        ("train", "ppo", "CartPole-v1", "--no-normalize", "--normalize-options", '{"clip_obs": 5}'),
+        ["normalize_options: expected none beside --no-normalize, got {'clip_obs': 5}"],
+    ),
     "bad schedule": (("train", "ppo", "CartPole-v1", "--learning-rate", "lin_x"), ["learning_rate: expected"]),
     "negative steps": (("train", "ppo", "CartPole-v1", "--total-timesteps", "-1"), ["expected a whole number >= 0"]),
     "unknown environment": (("train", "ppo", "CartPole-v99"), ["CartPole-v99"]),
     "unknown algorithm": (("train", "nothing", "CartPole-v1"), ["No such command 'nothing'", "Commands: ", " ppo,"]),
+    "algorithm in capitals": (("train", "PPO", "CartPole-v1"), ["No such command 'PPO'", "Did you mean 'ppo'?"]),
+    "no number of episodes": (("eval", "run", "--episodes", "x"), ["'--episodes': expected a whole number >= 1"]),
+    "too few episodes": (("eval", "run", "--episodes", "0"), ["'--episodes': expected a whole number >= 1"]),
+    "draw and repeat": (("experiment", "tabular", "--plot-only", "--overwrite"), ["--plot-only", "--overwrite"]),
+    "check and record": (("bench", "--check", "a", "--record", "b"), ["--check and --record"]),
+    "nowhere to record": (("bench", "--record", "nowhere/a"), ["record: expected a file in a directory that exists"]),
     "misspelt command": (("trian", "ppo", "CartPole-v1"), ["No such command 'trian'", "Did you mean 'train'?"]),
     "unknown option": (("train", "ppo", "CartPole-v1", "--gama", "0.9"), ["No such option", "--gamma"]),
     "no environment": (("train", "ppo"), ["Missing argument 'ENV'"]),
@@ -209,6 +221,21 @@ def test_existing_run_is_not_overwritten(run_dir, capsys):
     assert code == 2
     assert "--overwrite" in err
     assert (path / "model.fastpg").read_bytes() == before
+
+
+def test_a_damaged_configuration_is_named(run_dir, capsys, tmp_path):
+    path = tmp_path / "run"
+    shutil.copytree(run_dir[0], path)
+    (path / "config.json").write_text('{"arguments": []}')
+    code, _, err = call(capsys, "eval", path)
+    assert code == 2
+    assert "config.json: arguments: expected an object, got []" in err
+
+
+def test_command_lines_in_the_help_are_not_wrapped(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "60")
+    out = call(capsys, "--help")[1]
+    assert "fastpg train ppo CartPole-v1 --total-timesteps 100000 --n-envs 8 --run-dir runs/cartpole\n" in out
 
 
 def test_debug_shows_the_traceback():

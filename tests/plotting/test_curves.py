@@ -42,13 +42,11 @@ def test_a_picture_is_written(tmp_path):
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
-@pytest.mark.parametrize(
-    ("key", "message"),
-    [("rollout/nothing", "key: expected one of time/total_timesteps, rollout/ep_rew_mean, got 'rollout/nothing'")],
-)
-def test_an_unknown_column_lists_what_is_there(tmp_path, key, message):
+@pytest.mark.parametrize(("argument", "name"), [("key", "key"), ("x_key", "x")])
+def test_an_unknown_column_lists_what_is_there(tmp_path, argument, name):
+    message = f"{name}: expected one of time/total_timesteps, rollout/ep_rew_mean, got 'no'"
     with pytest.raises(ConfigError, match=message):
-        plot_curves([write_run(tmp_path / "a")], tmp_path / "curve.png", key=key)
+        plot_curves([write_run(tmp_path / "a")], tmp_path / "curve.png", **{argument: "no"})
 
 
 def test_a_directory_without_a_run_is_named(tmp_path):
@@ -61,5 +59,22 @@ def test_a_directory_without_a_run_is_named(tmp_path):
 def test_a_run_without_finished_episodes_says_so(tmp_path):
     run = write_run(tmp_path / "a")
     (run / "metrics.csv").write_text("time/total_timesteps,rollout/ep_rew_mean\n100,\n")
-    with pytest.raises(ConfigError, match="holds no value yet"):
+    with pytest.raises(ConfigError, match=r"holds no value yet\..* one that PPO has written: time/total_timesteps\."):
+        plot_curves([run], tmp_path / "curve.png")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("config.json", "[]", "config.json: expected a JSON object, got list"),
+        ("config.json", '{"algorithm": 3}', "algorithm: expected a text, got 3"),
+        ("config.json", "{}", "names no algorithm and no environment"),
+        ("metrics.csv", "", "metrics.csv is empty"),
+        ("metrics.csv", "time/total_timesteps,rollout/ep_rew_mean\n1,x\n", "expected numbers in .* 'x'"),
+    ],
+)
+def test_a_damaged_run_is_an_error_that_says_what_is_wrong(tmp_path, name, text, message):
+    run = write_run(tmp_path / "a")
+    (run / name).write_text(text)
+    with pytest.raises(ConfigError, match=message):
         plot_curves([run], tmp_path / "curve.png")
