@@ -29,6 +29,24 @@ _OLD_API_FIX = (
 )
 
 
+def checked_flag(name: str, flag: Any, where: str) -> bool:
+    """``terminated`` or ``truncated`` as a bool; NumPy's bool, 0 and 1 count too.
+
+    Args:
+        name: of the flag.
+        flag: what ``step`` returned.
+        where: environment and step, for the message.
+
+    Raises:
+        EnvDataError: something else, None included: an episode would never end.
+    """
+    if isinstance(flag, bool | np.bool_) or (isinstance(flag, int | np.integer) and flag in (0, 1)):
+        return bool(flag)
+    raise EnvDataError(
+        f"{name} is {_kind(flag)}: expected True or False — {where}. Fix: return a bool for {name} from step()."
+    )
+
+
 class SerialVectorEnv(gym.vector.VectorEnv):
     """N sub-environments stepped in turn; a drop-in for ``gymnasium.vector.SyncVectorEnv`` in SAME_STEP mode.
 
@@ -195,8 +213,8 @@ class SerialVectorEnv(gym.vector.VectorEnv):
                 observation = observations[index] = self._checked_observation(observation, index)
             rewards[index] = reward if reward.__class__ is float else self._checked_reward(reward, index)
             if has_terminated is not False or has_truncated is not False:
-                terminated[index] = self._checked_flag("terminated", has_terminated, index)
-                truncated[index] = self._checked_flag("truncated", has_truncated, index)
+                terminated[index] = checked_flag("terminated", has_terminated, self._where(index))
+                truncated[index] = checked_flag("truncated", has_truncated, self._where(index))
                 if terminated[index] or truncated[index]:
                     self._add_final(infos, observation, info, index)
                     info = self._reset_one(index)
@@ -274,14 +292,6 @@ class SerialVectorEnv(gym.vector.VectorEnv):
         raise EnvDataError(
             f"reward is {_kind(reward)}: expected a real number — {self._where(index)}. "
             "Fix: return a float as the second value of step()."
-        )
-
-    def _checked_flag(self, name: str, flag: Any, index: int) -> bool:
-        if isinstance(flag, bool | np.bool_) or (isinstance(flag, int | np.integer) and flag in (0, 1)):
-            return bool(flag)
-        raise EnvDataError(
-            f"{name} is {_kind(flag)}: expected True or False — {self._where(index)}. "
-            f"Fix: return a bool for {name} from step()."
         )
 
     def _where(self, index: int) -> str:

@@ -161,6 +161,50 @@ def test_an_environment_that_raises_or_returns_nonsense_is_named() -> None:
         env.step(ACTIONS)
 
 
+class Flags(CountingEnv):
+    """Returns flags of its own."""
+
+    flags: tuple[object, object] = (None, False)
+
+    def step(self, action):
+        observation, reward, _, _, info = super().step(action)
+        return observation, reward, *self.flags, info
+
+
+@pytest.mark.parametrize(
+    ("flags", "text"),
+    [
+        ((None, False), "terminated is None: expected True or False"),
+        ((False, np.zeros(2, bool)), "truncated is .*: expected True or False"),
+        ((False, "no"), "truncated is .*: expected True or False"),
+    ],
+)
+def test_flags_that_are_no_booleans_are_refused(flags, text) -> None:
+    env = DummyVecEnv([CountingEnv, Flags])
+    env.envs[1].flags = flags
+    env.reset()
+    with pytest.raises(EnvDataError, match=rf"{text} — env 1 of 2\. Fix: return a bool"):
+        env.step(ACTIONS)
+
+
+def test_a_worker_is_named_by_its_place_among_all() -> None:
+    env = SubprocVecEnv([CountingEnv, Flags], start_method="fork")
+    env.reset()
+    with pytest.raises(EnvError, match=r"env 1 of 2 raised EnvDataError: terminated is None: expected True or False\."):
+        env.step(ACTIONS)
+    env.close()
+
+
+@pytest.mark.parametrize("flags", [(np.bool_(True), np.bool_(False)), (1, 0)])
+def test_flags_of_numpy_and_numbers_count(flags) -> None:
+    env = DummyVecEnv([Flags])
+    env.envs[0].flags = flags
+    env.reset()
+    _, _, dones, infos = env.step(ACTIONS[:1])
+    assert dones.tolist() == [True]
+    assert infos[0]["TimeLimit.truncated"] is False
+
+
 def test_spawned_workers(tmp_path) -> None:
     env = make_vec_env("CartPole-v1", n_envs=1, seed=3, vec_env_cls=SubprocVecEnv)
     try:

@@ -10,6 +10,7 @@ import numpy as np
 from gymnasium.vector.utils import create_empty_array
 
 from fastpg.errors import ConfigError, EnvDataError, EnvError, FastPGError
+from fastpg.rollout.serial import checked_flag
 from fastpg.sb3.common.vec_env.base_vec_env import Array, Indices, Step, VecEnv
 from fastpg.sb3.common.wrapping import is_wrapped
 
@@ -92,6 +93,10 @@ class DummyVecEnv(VecEnv):
                 infos[index] = info = dict(info)  # an environment may hand out the same dict again
             except Exception as error:  # noqa: BLE001 - raised again, named
                 self._raise_env_error(error, "step", index)
+            if terminated.__class__ is not bool or truncated.__class__ is not bool:
+                where = f"env {index} of {self.num_envs}"
+                terminated = checked_flag("terminated", terminated, where)
+                truncated = checked_flag("truncated", truncated, where)
             self._dones[index] = has_ended = terminated or truncated
             info["TimeLimit.truncated"] = truncated and not terminated
             if has_ended:

@@ -75,7 +75,8 @@ def _work(connection: Any, parent: Any, env_fn: CloudpickleWrapper) -> None:
 def _portable(error: Exception) -> tuple[bool, str]:
     """(is it an AttributeError, text): exceptions themselves may not survive the pipe."""
     origin = error.__cause__ or error
-    return isinstance(origin, AttributeError), f"{type(origin).__name__}: {origin}"
+    text = str(origin).replace(" — env 0 of 1", "")  # the only one of its worker; the parent knows which it is
+    return isinstance(origin, AttributeError), f"{type(origin).__name__}: {text}"
 
 
 class SubprocVecEnv(VecEnv):
