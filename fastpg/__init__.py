@@ -62,12 +62,14 @@ _MODULES = {
     "evaluate": "fastpg.training.evaluation",
     "load": "fastpg.training.loading",
 }
+#: Packages and modules that ``import fastpg`` makes reachable as attributes.
+_SUBMODULES = ("callbacks", "kernels", "sb3", "tabular")
 
 
 def __getattr__(name: str) -> Any:
     """Load the public name ``name`` (called by Python for names that are not here yet)."""
-    if name == "callbacks":
-        return importlib.import_module("fastpg.callbacks")
+    if name in _SUBMODULES:
+        return importlib.import_module(f"fastpg.{name}")
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(importlib.import_module(_MODULES[name]), name)
@@ -76,4 +78,4 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     """The public names, loaded or not."""
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, *_SUBMODULES})

@@ -1,4 +1,4 @@
-"""A drop-in for stable-baselines3 and sb3-contrib: PPO, A2C and TRPO with MLP policies, 10 to 100 times faster.
+"""A drop-in for stable-baselines3 and sb3-contrib: PPO, A2C and TRPO with MLP policies.
 
 Replace ``stable_baselines3`` and ``sb3_contrib`` by ``fastpg.sb3`` in the imports of a script. docs/sb3.md says what is
 the same and what differs.

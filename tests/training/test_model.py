@@ -546,6 +546,13 @@ def test_import_is_light() -> None:
     assert float(result.stdout) < 1.0  # CPU seconds for every public name; others cannot lengthen them much; 0.1 alone
 
 
+def test_packages_are_attributes_that_are_loaded_when_they_are_used() -> None:
+    code = "import sys, fastpg; assert 'fastpg.kernels' not in sys.modules; fastpg.kernels.gae, fastpg.tabular.MDP"
+    code += ", fastpg.sb3.PPO, fastpg.callbacks.EvalCallback; assert 'tabular' in dir(fastpg)"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
 def test_unknown_names_of_the_package() -> None:
     with pytest.raises(AttributeError, match="module 'fastpg' has no attribute 'TRPPO'"):
         fastpg.TRPPO  # noqa: B018
