@@ -52,7 +52,8 @@ def array_of(where: str, array: Any, dtype: np.dtype[Any], shape: Shape) -> Arra
 
 def is_plain(array: Array) -> bool:
     """Whether ``array`` lies in memory as kernels read it: C-contiguous, each element at a multiple of its size."""
-    return array.flags.c_contiguous and array.flags.aligned
+    flags = array.flags
+    return flags.c_contiguous and flags.aligned
 
 
 def output(where: str, out: Array | None, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
@@ -76,10 +77,12 @@ def output(where: str, out: Array | None, dtype: np.dtype[Any], shape: tuple[int
 
 def check_no_overlap(where: str, out: Array, inputs: Iterable[Array]) -> None:
     """Raise where ``out`` shares memory with one of ``inputs``."""
-    if any(np.may_share_memory(out, array) for array in inputs):
-        raise ValueError(
-            f"{where}: expected memory of its own, got an array that overlaps an input. Fix: leave it out or copy it."
-        )
+    for array in inputs:
+        if np.may_share_memory(out, array):
+            raise ValueError(
+                f"{where}: expected memory of its own, got an array that overlaps an input. "
+                "Fix: leave it out or copy it."
+            )
 
 
 def check_same_or_apart(where: str, out: Array, array: Array) -> None:
@@ -141,9 +144,18 @@ def check_threads(kernel: str, n_threads: int) -> int:
 
 
 def _check_shape(where: str, array: Array, shape: Shape) -> None:
-    fits = array.ndim == len(shape) and all(
-        isinstance(wanted, str) or wanted == length for wanted, length in zip(shape, array.shape, strict=True)
-    )
-    if not fits:
+    if not _fits(array.shape, shape):
         expected = "(" + ", ".join(str(axis) for axis in shape) + ("," if len(shape) == 1 else "") + ")"
         raise ValueError(f"{where}: expected shape {expected}, got {array.shape}.")
+
+
+def _fits(lengths: tuple[int, ...], shape: Shape) -> bool:
+    # every kernel comes through here several times a call: no generators
+    if lengths == shape:
+        return True
+    if len(lengths) != len(shape):
+        return False
+    for wanted, length in zip(shape, lengths, strict=True):
+        if wanted != length and not isinstance(wanted, str):
+            return False
+    return True
