@@ -24,6 +24,7 @@ CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 COMMANDS = {
     "train": ("fastpg.cli.train:train", "Train a policy; writes a run directory."),
     "eval": ("fastpg.cli.evaluate:evaluate_command", "Evaluate a trained policy over whole episodes."),
+    "record": ("fastpg.cli.record:record_command", "Write videos of a trained policy."),
     "plot": ("fastpg.cli.plot:plot", "Plot learning curves of run directories."),
     "experiment": ("fastpg.cli.experiment:experiment", "Run an experiment of the documentation; writes CSV and PNG."),
     "bench": ("fastpg.cli.bench:bench", "Measure the kernels beside the peak of this machine."),

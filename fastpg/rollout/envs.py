@@ -84,7 +84,7 @@ def _declared(env: Any, n_envs: int, autoreset_mode: Any) -> Any:
 def _env_factories(env: Any, n_envs: int, env_kwargs: dict[str, Any]) -> Sequence[EnvFactory]:
     """One callable per environment."""
     if isinstance(env, str | EnvSpec):
-        return [lambda: _make(env, env_kwargs)] * n_envs
+        return [lambda: make_env(env, env_kwargs)] * n_envs
     if inspect.isclass(env):
         raise ConfigError(
             f"env: expected {_SUPPORTED}, got the class {env.__name__}. Fix: pass an instance, {env.__name__}(...), or "
@@ -108,8 +108,16 @@ def _env_factories(env: Any, n_envs: int, env_kwargs: dict[str, Any]) -> Sequenc
     raise ConfigError(f"env: expected {_SUPPORTED}, got {describe(env)}." + (f" Fix: {remedy}." if remedy else ""))
 
 
-def _make(env_id: str | EnvSpec, env_kwargs: dict[str, Any]) -> Any:
-    """``gymnasium.make`` without its passive checker (``SerialVectorEnv`` checks every step), with clear errors."""
+def make_env(env_id: str | EnvSpec, env_kwargs: Mapping[str, Any]) -> Any:
+    """``gymnasium.make`` without its passive checker (``SerialVectorEnv`` checks every step), with clear errors.
+
+    Args:
+        env_id: an id or an ``EnvSpec``.
+        env_kwargs: arguments of ``gymnasium.make``.
+
+    Raises:
+        ConfigError: Gymnasium does not know the id, or what it needs is not installed.
+    """
     try:
         return gym.make(env_id, **{"disable_env_checker": True, **env_kwargs})
     except (gym.error.Error, ModuleNotFoundError) as error:

@@ -382,7 +382,7 @@ def test_help_is_quick_and_loads_neither_numba_nor_torch():
 
 
 @pytest.mark.parametrize(
-    "arguments", [(), ("train",), ("eval",), ("info",), *(("train", name.lower()) for name in ALGORITHMS)]
+    "arguments", [(), *((name,) for name in app.COMMANDS), *(("train", name.lower()) for name in ALGORITHMS)]
 )
 def test_every_help_text(capsys, arguments):
     code, out, _ = call(capsys, *arguments, "--help")
