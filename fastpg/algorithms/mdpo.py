@@ -18,13 +18,24 @@ from fastpg.algorithms.config import MAX_COUNT, unused_options
 from fastpg.algorithms.critic import CriticConfig
 from fastpg.kernels.clipped_loss import KL_DIRECTIONS, KLDirection
 from fastpg.updates.inner_loop import KLStop, MinibatchAdam
-from fastpg.updates.mirror_descent import ConstantSteps, LinearSteps, MirrorStep, ShaniSteps, StepSchedule
+from fastpg.updates.mirror_descent import (
+    AdaptiveSteps,
+    ConstantSteps,
+    LinearSteps,
+    MirrorStep,
+    ShaniSteps,
+    StepSchedule,
+)
 from fastpg.updates.proximal import ClippedRatio, ProximalUpdate, ValueAndEntropy
+from fastpg.updates.radius import RadiusController
 from fastpg.updates.schedules import Schedule
 
 MAX_STEPS = 65535  # the counter of the shuffling holds the epoch in 16 bits
 #: Bounds within which 1 / t_k is a number in single precision.
 STEP_RANGE = (1e-12, 1e12)
+#: The value of ``t_schedule`` that asks for the rule of ``AdaptiveSteps``; the bounds of t_k in multiples of t_0.
+ADAPTIVE = "adaptive"
+ADAPTIVE_RANGE = (0.01, 100.0)
 _PAPER = "Tomar et al. 2020"
 _FASTPG = "fastpg"
 
@@ -57,9 +68,9 @@ class MDPOConfig(CriticConfig):
     )
     t_schedule: str = argument(
         "linear",
-        Choice(("linear", "constant", "shani")),
-        "How t_k changes: 'linear' to 0, 'constant', or 'shani': step_size / sqrt(k + 1), with an entropy_weight "
-        "1 / (entropy_weight (k + 2)).",
+        Choice(("linear", "constant", "shani", ADAPTIVE)),
+        "How t_k changes: 'linear' to 0, 'constant', 'shani': step_size / sqrt(k + 1), with an entropy_weight "
+        "1 / (entropy_weight (k + 2)), or 'adaptive': from step_size on it follows its own success.",
         source=_PAPER,
     )
     kl_direction: str = argument(
@@ -95,6 +106,8 @@ class MDPOConfig(CriticConfig):
         yield from super()._contradictions(values, rejected)
         if values["t_schedule"] == "shani" and values["entropy_weight"] != 0.0:
             yield from unused_options(cls, values, ["step_size"], because=("entropy_weight", "0"))
+        if values["t_schedule"] == ADAPTIVE:
+            yield from _too_few_samples(values, rejected)
         q = values["tsallis_q"]
         if q == 1.0:
             yield {"tsallis_q"}, "tsallis_q: expected a number other than 1, which is kl_direction='new_old', got 1.0"
@@ -111,12 +124,34 @@ class MDPOConfig(CriticConfig):
         return self.entropy_weight
 
 
+def _too_few_samples(values: Mapping[str, Any], rejected: set[str]) -> Iterable[tuple[set[str], str]]:
+    """A rollout of which nothing can be held out; without standardised advantages one sample is enough to train on."""
+    rollout = {"n_steps", "n_envs"}
+    if rollout & rejected:
+        return
+    n_samples = values["n_steps"] * values["n_envs"]
+    least = 3 if values["normalize_advantage"] else 2
+    if n_samples < least:
+        yield (
+            {*rollout, "normalize_advantage", "t_schedule"},
+            f"n_steps: expected n_steps * n_envs >= {least} with t_schedule='adaptive', which holds samples out, got "
+            f"n_steps * n_envs = {values['n_steps']} * {values['n_envs']} = {n_samples}",
+        )
+
+
+def _adaptive_steps(step_size: float) -> AdaptiveSteps:
+    """From ``step_size`` on, within its bounds."""
+    minimum, maximum = (min(max(factor * step_size, STEP_RANGE[0]), STEP_RANGE[1]) for factor in ADAPTIVE_RANGE)
+    return AdaptiveSteps(start=step_size, controller=RadiusController(minimum=minimum, maximum=maximum))
+
+
 def mdpo(config: MDPOConfig) -> ProximalUpdate:
     """MDPO as a composition."""
     beta1, beta2 = config.policy_options.adam_betas
     steps: dict[str, StepSchedule] = {
         "linear": LinearSteps(start=config.step_size),
         "constant": ConstantSteps(start=config.step_size),
+        ADAPTIVE: _adaptive_steps(config.step_size),
         "shani": ShaniSteps(start=config.step_size, entropy_weight=config.entropy_weight),
     }
     is_normalized = config.normalize_advantage

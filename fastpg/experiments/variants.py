@@ -65,6 +65,7 @@ VARIANTS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         "A2C": {},
         "MDPO": {},
         "MDPO, schedule of Shani": {"t_schedule": "shani"},
+        "MDPO, adaptive step size": {"t_schedule": "adaptive"},
         "MDPO, Tsallis": {"tsallis_q": 2.0},
     },
 }

@@ -70,15 +70,27 @@ METRICS: tuple[Metric, ...] = (
     Metric("train/policy_objective", "", "Surrogate at the new parameters, to be maximised."),
     Metric("train/is_line_search_success", "", "1 if a step was accepted, else 0."),
     Metric("train/surrogate_before", "", "Surrogate at the old parameters."),
-    Metric("train/predicted_improvement", "", "Improvement of the surrogate that the local model predicts."),
-    Metric("train/actual_improvement", "", "Improvement of the surrogate over the samples of the rollout."),
+    Metric(
+        "train/predicted_improvement",
+        "",
+        "Improvement of the surrogate that the local model predicts; with samples held out, that on the others.",
+    ),
+    Metric(
+        "train/actual_improvement",
+        "",
+        "Improvement of the surrogate over the samples of the rollout; with samples held out, over those.",
+    ),
     Metric("train/improvement_ratio", "", "Actual improvement / predicted improvement (ρ)."),
     Metric(
         "train/kl_old_new", "nats", "KL(old ‖ new) of the step taken, mean over samples, summed over action dimensions."
     ),
     Metric("train/kl_old_new_max", "nats", "The largest KL(old ‖ new) over the samples."),
     Metric("train/kl_before_search", "nats", "KL(old ‖ new) at the first candidate of the line search."),
-    Metric("train/trust_radius", "nats", "Bound on KL(old ‖ new) in this update (δ)."),
+    Metric(
+        "train/trust_radius",
+        "nats",
+        "Bound on KL(old ‖ new) in this update (δ); with MDPO's t_schedule='adaptive' t_k, nats per advantage.",
+    ),
     Metric("train/damping", "", "Damping added to the Fisher matrix in this update (λ)."),
     Metric("train/cg_iterations", "", "Products with the Fisher matrix that conjugate gradient used."),
     Metric("train/cg_residual", "", "Norm of the residual of conjugate gradient, relative to the right-hand side."),

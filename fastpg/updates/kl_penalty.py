@@ -74,6 +74,10 @@ class KLPenalty:
     direction: KLDirection
     rule: TargetRule | None = None
 
+    @property
+    def held_out_rule(self) -> None:
+        """None: ``rule`` looks at the divergence alone."""
+
     def arguments(
         self, old: OptimizerState, batch: Batch, *, progress_remaining: float, update_index: int
     ) -> dict[str, Any]:

@@ -27,10 +27,11 @@ from fastpg.updates.critic import Critic, CriticReport, NoCritic, with_head
 from fastpg.updates.directions import Context, Direction, Ray
 from fastpg.updates.problem import PolicyData, PolicyProblem, Value
 from fastpg.updates.proximity import Proximity
-from fastpg.updates.report import UpdateReport, UpdateStatus
+from fastpg.updates.radius import TRUST_RADIUS
+from fastpg.updates.report import UpdateReport, UpdateStatus, finite
 from fastpg.updates.return_review import STEPS_TAKEN_BACK, ReturnReview
 from fastpg.updates.state import OptimizerState
-from fastpg.updates.step_length import TRUST_RADIUS, StepLength
+from fastpg.updates.step_length import StepLength
 
 ADVICE = "Fix: lower target_kl (or the step size), raise cg_damping, or scale the rewards (normalize=True)."
 #: Place of the sub-sampling among the shuffles of an update, after the last epoch of a critic.
@@ -265,7 +266,7 @@ class LocalModelUpdate:
     def _report(self, move: Move, fitted: CriticReport, new: OptimizerState) -> UpdateReport:
         """The numbers of the update; those of a step are 0 where none was taken."""
         evaluation = move.search.evaluation if move.search is not None and move.is_accepted else None
-        predicted, actual = _finite(move.predicted), _finite(move.actual)
+        predicted, actual = finite(move.predicted), finite(move.actual)
         is_defined = predicted is not None and actual is not None and predicted > 0.0
         report = UpdateReport(
             status=move.status,
@@ -285,11 +286,11 @@ class LocalModelUpdate:
             improvement_ratio=actual / predicted if is_defined else None,  # type: ignore[operator]  # not None
             kl_old_new=0.0 if evaluation is None else max(evaluation.kl_old_new, 0.0),
             kl_old_new_max=0.0 if evaluation is None else max(evaluation.kl_old_new_max, 0.0),
-            kl_before_search=None if move.search is None else _finite(move.search.distance_first),
+            kl_before_search=None if move.search is None else finite(move.search.distance_first),
             trust_radius=move.radius,
             damping=None if move.ray is None else move.ray.damping,
             cg_iterations=None if move.ray is None else move.ray.iterations,
-            cg_residual=None if move.ray is None else _finite(move.ray.residual),
+            cg_residual=None if move.ray is None else finite(move.ray.residual),
             n_backtracks=0 if move.search is None else move.search.n_backtracks,
             step_norm=_step_norm(move),
             step_distance=0.0 if evaluation is None or move.search is None else move.search.distance,
@@ -328,8 +329,3 @@ def _step_norm(move: Move) -> float:
     if move.ray is None or move.search is None or not move.is_accepted:
         return 0.0
     return move.search.fraction * move.length * math.sqrt(dot(move.ray.vector, move.ray.vector))
-
-
-def _finite(value: float | None) -> float | None:
-    """``value`` if it is a finite number, else None."""
-    return value if value is not None and math.isfinite(value) else None

@@ -16,7 +16,7 @@ from fastpg.updates.problem import SampledData
 
 @dataclass(frozen=True)
 class PolicyChange:
-    """From theta_old to theta on the samples of ``problem``; each quantity costs a forward pass when it is asked for.
+    """From theta_old to theta on the samples of ``problem``; each policy costs a forward pass when it is asked for.
 
     Attributes:
         problem: the samples, drawn with theta_old.
@@ -40,10 +40,16 @@ class PolicyChange:
 
     def kl(self, direction: KLDirection) -> float:
         """Mean KL divergence, exact, in nats, summed over action dimensions."""
-        old, new = self._outputs(self.old_params), self._new
-        pair = (*old, *new) if direction == "old_new" else (*new, *old)
-        kl = kl_old_new(*pair, head=self.problem.layout.head, backend=self.problem.backend)
-        return float(kl.mean(dtype=np.float64))
+        return float(self.kl_by_sample(direction).mean(dtype=np.float64))
+
+    def kl_by_sample(self, direction: KLDirection) -> Array:
+        """KL divergence of every sample, (B,), exact, in nats, summed over action dimensions."""
+        pair = (*self._old, *self._new) if direction == "old_new" else (*self._new, *self._old)
+        return kl_old_new(*pair, head=self.problem.layout.head, backend=self.problem.backend)
+
+    @cached_property
+    def _old(self) -> tuple[Array, Array]:
+        return self._outputs(self.old_params)
 
     @cached_property
     def _new(self) -> tuple[Array, Array]:

@@ -20,14 +20,15 @@ from typing import Any, Protocol
 
 from fastpg.kernels.clipped_loss import KLDirection, Surrogate
 from fastpg.types import Array, Batch
-from fastpg.updates.clip_range import AdaptiveClipRange, Gains, gains, rows_of
+from fastpg.updates.clip_range import AdaptiveClipRange
 from fastpg.updates.constraint import Constraint, Setting
 from fastpg.updates.critic import Critic, with_head
+from fastpg.updates.hold_out import Gains, HeldOutRule, Split, rows_of
 from fastpg.updates.inner_loop import Descent, KLStop, MinibatchAdam, committed
 from fastpg.updates.kl_penalty import TargetRule
 from fastpg.updates.policy_change import PolicyChange, standardized
 from fastpg.updates.problem import SampledData
-from fastpg.updates.report import UpdateReport, UpdateStatus
+from fastpg.updates.report import UpdateReport, UpdateStatus, finite
 from fastpg.updates.schedules import Schedule, evaluate_schedule
 from fastpg.updates.state import OptimizerState
 
@@ -59,7 +60,7 @@ class ClippedRatio:
     def clip_range_now(self, old: OptimizerState, progress_remaining: float) -> float:
         """Eps of this update."""
         if isinstance(self.clip_range, AdaptiveClipRange):
-            return old.scalars.get("clip_range", self.clip_range.start)
+            return self.clip_range.now(old.scalars)
         if self.clip_range == math.inf:
             return math.inf
         return evaluate_schedule("clip_range", self.clip_range, progress_remaining)
@@ -94,6 +95,10 @@ class Proximity(Protocol):
     @property
     def direction(self) -> KLDirection:
         """Which divergence ``adapted`` wants to hear of."""
+
+    @property
+    def held_out_rule(self) -> HeldOutRule | None:
+        """What adapts the coefficient by its success on samples held out; None for nothing of that kind."""
 
     def arguments(
         self, old: OptimizerState, batch: Batch, *, progress_remaining: float, update_index: int
@@ -155,8 +160,9 @@ class ProximalUpdate:
         """
         moment: dict[str, Any] = {"progress_remaining": progress_remaining, "update_index": update_index}
         arguments = self._arguments(old, problem.batch, **moment)
-        split = self._split(len(problem.batch), seed, update_index)
-        batch = problem.batch if split is None else rows_of(problem.batch, split[0])
+        rule = self._rule
+        split = None if rule is None else rule.split(len(problem.batch), seed, update_index)
+        batch = problem.batch if split is None else rows_of(problem.batch, split.trained)
         descent = Descent(
             old,
             problem,
@@ -175,6 +181,7 @@ class ProximalUpdate:
             _report(descent, arguments),
             setting,
             PolicyChange(problem, old.params, new.params),
+            old=old,
             arguments=arguments,
             split=split,
             progress_remaining=progress_remaining,
@@ -213,10 +220,12 @@ class ProximalUpdate:
             )
         return arguments
 
-    def _split(self, n_samples: int, seed: int, update_index: int) -> tuple[Array, Array] | None:
-        """(rows to train on, rows to measure on), or None for all samples."""
-        rule = self.surrogate.clip_range
-        return rule.split(n_samples, seed, update_index) if isinstance(rule, AdaptiveClipRange) else None
+    @property
+    def _rule(self) -> HeldOutRule | None:
+        """What needs samples held out, or None."""
+        if isinstance(self.surrogate.clip_range, AdaptiveClipRange):
+            return self.surrogate.clip_range
+        return None if self.proximity is None else self.proximity.held_out_rule
 
     def _advantages(self, batch: Batch) -> Array:
         """As the surrogate uses them, but standardised over the whole batch instead of each minibatch."""
@@ -228,8 +237,9 @@ class ProximalUpdate:
         setting: Setting,
         change: PolicyChange,
         *,
+        old: OptimizerState,
         arguments: dict[str, Any],
-        split: tuple[Array, Array] | None,
+        split: Split | None,
         progress_remaining: float,
     ) -> tuple[UpdateReport, dict[str, float]]:
         """The report with what forward passes at theta_new tell, and what the rules make of it.
@@ -239,10 +249,11 @@ class ProximalUpdate:
         scalars: dict[str, float] = {}
         if self.constraint is not None:
             report = _with_violations(report, setting, change)
-        if isinstance(self.surrogate.clip_range, AdaptiveClipRange) and split is not None:
-            gained = gains(change.ratio, setting.advantages, setting.clip_range, split)
-            report = _with_gains(report, gained)
-            scalars["clip_range"] = self.surrogate.clip_range.next_value(setting.clip_range, gained)
+        rule = self._rule
+        if rule is not None and split is not None:
+            gained = rule.measured(change, setting.advantages, arguments, split)
+            report = _with_gains(report, gained, {rule.name: rule.now(old.scalars)})
+            scalars |= rule.adapted(old.scalars, gained)
         if self.proximity is not None or self.learning_rate_rule is not None:
             kl_old_new = change.kl("old_new")
             report = replace(report, kl_old_new=kl_old_new)
@@ -301,9 +312,13 @@ def _with_violations(report: UpdateReport, setting: Setting, change: PolicyChang
     )
 
 
-def _with_gains(report: UpdateReport, gained: Gains) -> UpdateReport:
-    """``report`` with what the rule of the clip range looks at."""
+def _with_gains(report: UpdateReport, gained: Gains, number: dict[str, Any]) -> UpdateReport:
+    """``report`` with the ``number`` that a rule adapts on samples held out, and with what it looks at."""
     ratio = gained.actual / gained.predicted if gained.predicted else None
     return replace(
-        report, predicted_improvement=gained.predicted, actual_improvement=gained.actual, improvement_ratio=ratio
+        report,
+        predicted_improvement=finite(gained.predicted),
+        actual_improvement=finite(gained.actual),
+        improvement_ratio=finite(ratio),
+        **number,
     )

@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+#: Name of the radius in ``OptimizerState.scalars``.
+TRUST_RADIUS = "trust_radius"
+
 
 @dataclass(frozen=True, kw_only=True)
 class RadiusController:

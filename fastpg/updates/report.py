@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from enum import Enum
@@ -45,13 +46,14 @@ class UpdateReport:
         policy_objective: surrogate at the new parameters; at the old ones if no step was taken.
         is_line_search_success: 1 if a step was accepted, else 0.
         surrogate_before: surrogate at the old parameters.
-        predicted_improvement: of the surrogate, by the local model.
-        actual_improvement: of the surrogate over the batch.
+        predicted_improvement: of the surrogate, by the local model; where samples are held out, on the others.
+        actual_improvement: of the surrogate over the batch; where samples are held out, on those.
         improvement_ratio: actual / predicted improvement (rho).
         kl_old_new: KL(old || new), of the step that was taken.
         kl_old_new_max: its largest value over the samples.
         kl_before_search: KL(old || new) at the first, longest candidate of the line search.
-        trust_radius: bound on the KL divergence used in this update (delta).
+        trust_radius: bound on the KL divergence used in this update (delta); where the step size t_k of a mirror step
+            follows the rule of a radius, t_k in nats per advantage.
         damping: lambda, added to the Fisher matrix.
         cg_iterations: products with the Fisher matrix that conjugate gradient used.
         cg_residual: its norm at the end, relative to that of the right-hand side.
@@ -128,3 +130,8 @@ class UpdateReport:
             value = getattr(self, field.name)
             if isinstance(value, int | float):
                 yield field.name, value
+
+
+def finite(value: float | None) -> float | None:
+    """``value`` if it is a finite number, else None."""
+    return value if value is not None and math.isfinite(value) else None

@@ -19,9 +19,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fastpg.types import Array, Batch
-from fastpg.updates.radius import RadiusController
+from fastpg.updates.radius import TRUST_RADIUS, RadiusController
 from fastpg.updates.state import OptimizerState
-from fastpg.updates.step_length import TRUST_RADIUS
 
 _IS_PENDING = "return_pending"
 _PREDICTED = "return_predicted"

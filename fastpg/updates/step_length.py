@@ -15,9 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from fastpg.updates.directions import Ray
-from fastpg.updates.radius import RadiusController
-
-TRUST_RADIUS = "trust_radius"
+from fastpg.updates.radius import TRUST_RADIUS, RadiusController
 
 
 class StepLength(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,11 @@ import fastpg
 from fastpg.algorithms.mdpo import MDPOConfig, mdpo
 from fastpg.errors import ConfigError
 from fastpg.training.advantages import make_batch
+from fastpg.training.logging import Logger, Sink
 from fastpg.types import Rollout
-from fastpg.updates.mirror_descent import ConstantSteps, LinearSteps, MirrorStep, ShaniSteps
+from fastpg.updates.mirror_descent import AdaptiveSteps, ConstantSteps, LinearSteps, MirrorStep, ShaniSteps
+from fastpg.updates.radius import RadiusController
+from tests.training.tools import fingerprint
 
 BAD_VALUES: dict[str, list[Any]] = {
     "learning_rate": [0, math.nan, "fast"],
@@ -51,12 +55,25 @@ def test_bad_value_is_refused_by_name(name: str, value: Any) -> None:
             "step_size: expected its default 1.0 with entropy_weight=0.1, which does not use it, got 2.0",
         ),
         ({"n_steps": 1}, "n_steps: expected n_steps * n_envs >= 2 to standardise advantages"),
+        (
+            {"t_schedule": "adaptive", "n_steps": 2},
+            "n_steps: expected n_steps * n_envs >= 3 with t_schedule='adaptive', which holds samples out, got "
+            "n_steps * n_envs = 2 * 1 = 2",
+        ),
+        (
+            {"t_schedule": "adaptive", "n_steps": 1, "normalize_advantage": False},
+            "n_steps: expected n_steps * n_envs >= 2 with t_schedule='adaptive', which holds samples out",
+        ),
     ],
 )
 def test_contradictions(arguments: dict[str, Any], text: str) -> None:
     with pytest.raises(ConfigError) as info:
         MDPOConfig(**arguments)
     assert text in str(info.value)
+
+
+def adaptive_steps(start: float, minimum: float, maximum: float) -> AdaptiveSteps:
+    return AdaptiveSteps(start=start, controller=RadiusController(minimum=minimum, maximum=maximum))
 
 
 @pytest.mark.parametrize(
@@ -72,6 +89,15 @@ def test_contradictions(arguments: dict[str, Any], text: str) -> None:
             MirrorStep(steps=ShaniSteps(start=1.0, entropy_weight=0.1), is_in_reward_units=True),
         ),
         ({"tsallis_q": 2.0, "step_size": 1.0}, MirrorStep(steps=LinearSteps(start=1.0), tsallis_q=2.0)),
+        ({"t_schedule": "adaptive", "step_size": 2.0}, MirrorStep(steps=adaptive_steps(2.0, 0.02, 200.0))),
+        (
+            {"t_schedule": "adaptive", "step_size": 1e-12, "entropy_weight": 0.1, "kl_direction": "old_new"},
+            MirrorStep(steps=adaptive_steps(1e-12, 1e-12, 1e-10), direction="old_new"),
+        ),
+        (
+            {"t_schedule": "adaptive", "step_size": 1e12, "tsallis_q": 2.0},
+            MirrorStep(steps=adaptive_steps(1e12, 1e10, 1e12), tsallis_q=2.0),
+        ),
     ],
 )
 def test_proximity(arguments: dict[str, Any], proximity: MirrorStep) -> None:
@@ -151,8 +177,68 @@ def test_a_checkpoint_knows_where_the_schedule_and_adam_stand(tmp_path: Path) ->
     assert set(model._state.optimizer.scalars) == {"policy_step", "progress_remaining"}
 
 
+ADAPTIVE: list[dict[str, Any]] = [
+    {"t_schedule": "adaptive", "step_size": 0.02, "learning_rate": 1e-2, **options}
+    for options in ({}, {"tsallis_q": 2.0}, {"kl_direction": "old_new"}, {"entropy_weight": 0.01, "return_best": True})
+]
+
+
+@pytest.mark.parametrize("arguments", ADAPTIVE, ids="-".join)
+def test_an_adapted_step_size_goes_on_from_a_checkpoint(arguments: dict[str, Any], tmp_path: Path) -> None:
+    """Saved and loaded is as not saved, in environments that restart; 2 and 2 iterations are 4; bit for bit."""
+    whole, model = (small(**arguments).learn(n * 128, log_interval=None) for n in (4, 2))
+    assert model._state.optimizer.scalars["trust_radius"] != 0.02
+    model.save(tmp_path / "model")
+    loaded = fastpg.load(tmp_path / "model", "CartPole-v1")
+    assert loaded._state.optimizer.scalars == model._state.optimizer.scalars
+    model.set_env("CartPole-v1")
+    for one in (model, loaded):
+        one.learn(2 * 128, log_interval=None, reset_num_timesteps=False)
+    assert fingerprint(loaded) == fingerprint(model)
+    again = small(**arguments).learn(2 * 128, log_interval=None)
+    again.learn(2 * 128, log_interval=None, reset_num_timesteps=False)
+    assert fingerprint(again) == fingerprint(whole)
+
+
+@pytest.mark.filterwarnings("ignore:n_threads=2 is more than the 1 ")
+def test_threads_change_nothing_in_an_adapted_step_size() -> None:
+    one, two = (
+        small(t_schedule="adaptive", n_threads=n, backend=None, n_steps=1024).learn(3 * 2048, log_interval=None)
+        for n in (1, 2)
+    )
+    np.testing.assert_array_equal(one.policy.params, two.policy.params)
+    assert one._state.optimizer.scalars == two._state.optimizer.scalars
+
+
+class Rows(Sink):
+    """Keeps the rows of the log."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+
+    def write(self, values: Mapping[str, Any], step: int) -> None:
+        """Keep a row."""
+        self.rows.append(dict(values))
+
+
+def test_diagnostics_of_an_adapted_step_size_are_logged() -> None:
+    found = {}
+    for schedule in ("adaptive", "constant"):
+        model, sink = small(t_schedule=schedule, step_size=0.5), Rows()
+        model.set_logger(Logger([sink]))
+        model.learn(3 * 128)
+        found[schedule] = sink.rows
+    names = ("trust_radius", "predicted_improvement", "actual_improvement", "improvement_ratio")
+    for row in found["adaptive"]:
+        assert all(np.isfinite(row[f"train/{name}"]) for name in names)
+        assert row["train/kl_coef"] == pytest.approx(1 / row["train/trust_radius"])
+    assert found["adaptive"][0]["train/trust_radius"] == 0.5
+    assert not {f"train/{name}" for name in names} & set().union(*found["constant"])
+
+
 @pytest.mark.parametrize(
-    "arguments", [{"t_schedule": "shani", "entropy_weight": 0.01}, {"tsallis_q": 1.5}, {"kl_direction": "old_new"}]
+    "arguments",
+    [{"t_schedule": "shani", "entropy_weight": 0.01}, {"tsallis_q": 1.5}, {"kl_direction": "old_new"}, *ADAPTIVE],
 )
 def test_variants_train(arguments: dict[str, Any]) -> None:
     model = small(**arguments).learn(256)

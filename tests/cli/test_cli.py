@@ -140,6 +140,18 @@ def test_train_json_prints_one_object(tmp_path):
     assert "PPO on CartPole-v1" in result.stderr
 
 
+def test_train_takes_the_step_size_of_mdpo_that_adapts(tmp_path, capsys):
+    options = ("--total-timesteps", 96, "--n-steps", 48, "--net-arch", 8, "--seed", 1, "--t-schedule")
+    code, _, err = call(capsys, "train", "mdpo", "CartPole-v1", "--run-dir", tmp_path, *options, "adaptive")
+    assert code == 0, err
+    assert json.loads((tmp_path / "config.json").read_text())["arguments"]["t_schedule"] == "adaptive"
+    with (tmp_path / "metrics.csv").open(newline="") as file:
+        assert [row["train/trust_radius"] != "" for row in csv.DictReader(file)] == [True, True]
+    code, _, err = call(capsys, "train", "mdpo", "CartPole-v1", *options, "adapted")
+    assert code == 2
+    assert "adaptive" in err
+
+
 def test_quiet_prints_the_result_only(tmp_path, capsys):
     arguments = ("train", "ppo", "CartPole-v1", "--total-timesteps", "128", *SMALL)
     code, out, err = call(capsys, *arguments, "--run-dir", tmp_path / "run", "--quiet", "--eval-episodes", "1")
