@@ -102,6 +102,7 @@ class RolloutBuffer:
             rollout.truncated,
             gamma=self.gamma,
             gae_lambda=self.gae_lambda,
+            backend=self._model.config.backend,
         )
 
     @property

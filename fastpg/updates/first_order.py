@@ -19,13 +19,13 @@ from fastpg.kernels.clipped_loss import clipped_loss_gradient
 from fastpg.kernels.gradient_norm import clip_global_norm
 from fastpg.kernels.rmsprop import rmsprop_step
 from fastpg.types import Array, Batch
+from fastpg.updates.policy_change import standardized
 from fastpg.updates.problem import SampledData
 from fastpg.updates.report import UpdateReport, UpdateStatus
 from fastpg.updates.schedules import Schedule, evaluate_schedule
 from fastpg.updates.state import OptimizerState
 
 _ADVICE = "Fix: lower learning_rate, scale the rewards (normalize=True), or lower max_grad_norm."
-_STD_EPSILON = 1e-8  # beside the standard deviation of the advantages; stable-baselines3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,9 +166,7 @@ class JointGradientStep:
 
 def policy_loss(batch: Batch, *, is_normalized: bool) -> float:
     """-mean(A log pi_old(a|s)), whose gradient is the policy's; with A standardised where ``is_normalized``."""
-    advantages = np.asarray(batch.advantages, np.float64)
-    if is_normalized and len(advantages) > 1:
-        advantages = (advantages - advantages.mean()) / (advantages.std(ddof=1) + _STD_EPSILON)
+    advantages = standardized(batch.advantages) if is_normalized else batch.advantages.astype(np.float64)
     return -float(np.mean(advantages * batch.old_log_probs))
 
 

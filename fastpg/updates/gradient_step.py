@@ -64,6 +64,7 @@ class AdamDirection:
             beta1=self.beta1,
             beta2=self.beta2,
             epsilon=self.epsilon,
+            backend=problem.backend,
         )
         memory = {
             MOMENTS: np.stack([after.first_moment, after.second_moment]),

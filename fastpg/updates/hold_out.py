@@ -92,9 +92,9 @@ class HeldOutRule(ABC):
             value, actual=actual, predicted=gains.predicted, is_at_boundary=gains.is_at_boundary
         )
 
-    def split(self, n_samples: int, seed: int, update_index: int) -> Split:
+    def split(self, n_samples: int, seed: int, update_index: int, *, backend: str | None = None) -> Split:
         """Which of ``n_samples`` to hold out in this update; at least one of each kind if there are two."""
-        order = permutation(seed, STREAM_HOLD_OUT, update_index, out=np.empty(n_samples, np.int64))
+        order = permutation(seed, STREAM_HOLD_OUT, update_index, out=np.empty(n_samples, np.int64), backend=backend)
         n_held = min(max(round(self.hold_out * n_samples), 1), n_samples - 1)
         return Split(np.sort(order[n_held:]), np.sort(order[:n_held]))
 

@@ -119,6 +119,10 @@ class PolicyProblem(Protocol):
     def layout(self) -> PolicyLayout:
         """Network and head."""
 
+    @property
+    def backend(self) -> str | None:
+        """Implementation of the kernels, None for the default."""
+
     def surrogate_gradient(self, params: Array | None = None) -> tuple[Array, Value]:
         """The gradient of L (the direction of ascent) and L, at ``params``."""
 

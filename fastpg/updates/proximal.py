@@ -161,7 +161,9 @@ class ProximalUpdate:
         moment: dict[str, Any] = {"progress_remaining": progress_remaining, "update_index": update_index}
         arguments = self._arguments(old, problem.batch, **moment)
         rule = self._rule
-        split = None if rule is None else rule.split(len(problem.batch), seed, update_index)
+        split = None
+        if rule is not None:
+            split = rule.split(len(problem.batch), seed, update_index, backend=problem.backend)
         batch = problem.batch if split is None else rows_of(problem.batch, split.trained)
         descent = Descent(
             old,

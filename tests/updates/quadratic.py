@@ -24,6 +24,7 @@ class QuadraticProblem:
     max_over_mean: float = 1.0
     kl_terms: int = 1
     n_samples: int = 100
+    backend: str | None = None
     calls: Counter[str] = field(default_factory=Counter)
 
     def surrogate_gradient(self, params: Array | None = None) -> tuple[Array, Any]:
