@@ -43,7 +43,10 @@ class CriticConfig(OnPolicyConfig):
         source="sb3-contrib",
     )
     center_values: bool = argument(
-        False, Flag(), "Shift the values by their mean error before the fit, which takes Adam long.", source="fastpg"
+        True,
+        Flag(),
+        "Shift the values by their mean error before the first fit, which takes Adam long.",
+        source="fastpg",
     )
     critic_damping: float = argument(
         1.0,

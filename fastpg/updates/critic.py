@@ -73,7 +73,7 @@ class AdamCritic:
         clip_range_vf: bound on the change of a value estimate per update, inside a maximum of both errors (OpenAI
             baselines); None for none.
         max_grad_norm: bound on the norm of the gradient; sb3-contrib has none.
-        is_centred: begin with ``recentred``; sb3-contrib does not.
+        is_centred: begin the first update with ``recentred``; sb3-contrib does not.
     """
 
     learning_rate: Schedule
@@ -100,7 +100,7 @@ class AdamCritic:
         batch = problem.batch
         start = old.params[value_at:]
         result = value_update(
-            recentred(start, batch.returns, batch.old_values) if self.is_centred else start,
+            recentred(start, batch.returns, batch.old_values) if self.is_centred and old.step == 0 else start,
             old.first_moment[value_at:],
             old.second_moment[value_at:],
             batch.observations,

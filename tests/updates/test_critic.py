@@ -13,7 +13,7 @@ from fastpg.kernels.mlp import mlp_forward
 from fastpg.kernels.value_update import value_update
 from fastpg.policies.problem import SampledProblem
 from fastpg.types import Array, Batch
-from fastpg.updates.critic import AdamCritic, CriticReport, NoCritic, recentred
+from fastpg.updates.critic import AdamCritic, CriticReport, NoCritic, recentred, with_tail
 from fastpg.updates.schedules import LinearSchedule
 from fastpg.updates.state import OptimizerState
 
@@ -113,6 +113,17 @@ def test_far_targets_are_reached_at_once(problem: SampledProblem, state: Optimiz
         errors[is_centred] = float(np.mean((values_of(new, problem) - targets) ** 2))
     assert errors[True] < 2.0 * targets.var()
     assert errors[False] > 0.9 * constant**2
+
+
+def test_values_are_shifted_before_their_first_fit_only(problem: SampledProblem, state: OptimizerState) -> None:
+    plain, centred = CRITIC, replace(CRITIC, is_centred=True)
+    params = LAYOUT.split(state.params)[2]
+    shifted = recentred(params, problem.batch.returns, problem.batch.old_values)
+    first, _ = centred(state, problem, **CONTEXT)
+    expected, _ = plain(replace(state, params=with_tail(state.params, shifted)), problem, **CONTEXT)
+    assert np.array_equal(first.params, expected.params)
+    second, _ = centred(first, problem, **CONTEXT)
+    assert np.array_equal(second.params, plain(first, problem, **CONTEXT)[0].params)
 
 
 def test_values_are_shifted_by_their_mean_error(problem: SampledProblem, state: OptimizerState) -> None:
