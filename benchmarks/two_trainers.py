@@ -15,7 +15,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -23,44 +23,20 @@ import numpy as np
 
 import fastpg
 from fastpg import kernels
-from fastpg.kernels.layout import ActorCriticLayout, HeadLayout, MLPLayout
+from tests import ppo_updates
 
 N_SAMPLES = 4096
 
 
-LAYOUT = ActorCriticLayout(
-    MLPLayout((17, 64, 64, 6), "tanh"), MLPLayout((17, 64, 64, 1), "tanh"), HeadLayout("gaussian", (1,) * 6)
-)
-
-
-@cache
-def inputs() -> tuple[np.ndarray, ...]:
-    """Parameters, moments and samples; made once, because making them holds the GIL."""
-    rng = np.random.default_rng(0)
-    params = (0.1 * rng.normal(size=LAYOUT.n_params)).astype(np.float32)
-    columns = rng.normal(size=(4, N_SAMPLES)).astype(np.float32)
-    observations = rng.normal(size=(N_SAMPLES, 17)).astype(np.float32)
-    actions = rng.normal(size=(N_SAMPLES, 6)).astype(np.float32)
-    return params, np.zeros_like(params), np.zeros_like(params), observations, actions, columns[0] - 6, *columns[1:]
-
-
 def updates(batch_size: int, n_threads: int = 1) -> np.ndarray:
     """Parameters after a whole update of PPO on ``N_SAMPLES`` samples, about 0.1 s."""
-    return kernels.ppo_update(
-        *inputs(),
-        layout=LAYOUT,
-        n_epochs=20,
+    return ppo_updates.update(
+        ppo_updates.HALFCHEETAH,
+        n_samples=N_SAMPLES,
         batch_size=batch_size,
-        clip_range=0.2,
-        vf_coef=0.5,
-        ent_coef=0.0,
-        max_grad_norm=0.5,
-        normalize_advantage=True,
-        learning_rate=3e-4,
-        adam_step=0,
-        seed=1,
-        update_index=0,
+        n_epochs=20,
         n_threads=n_threads,
+        backend=None,
     ).params
 
 

@@ -17,6 +17,7 @@ from fastpg.updates.proximal import ClippedRatio, ProximalUpdate, ValueAndEntrop
 from fastpg.updates.report import UpdateStatus
 from fastpg.updates.schedules import LinearSchedule
 from fastpg.updates.state import OptimizerState
+from tests.ppo_updates import HYPER_PARAMETERS
 
 LAYOUT = ActorCriticLayout(MLPLayout((3, 8, 2), "tanh"), MLPLayout((3, 8, 1), "tanh"), HeadLayout("categorical", (2,)))
 N_SAMPLES = 32
@@ -36,6 +37,7 @@ def make_batch(rng: np.random.Generator) -> Batch:
 
 
 def make_update(**changes: Any) -> ProximalUpdate:
+    """With the numbers of ``HYPER_PARAMETERS``."""
     parts: dict[str, Any] = {
         "surrogate": ClippedRatio(clip_range=0.2, normalize_advantage=True),
         "penalty": ValueAndEntropy(vf_coef=0.5, ent_coef=0.01, clip_range_vf=None),
@@ -85,13 +87,7 @@ def test_is_one_kernel_call(state: OptimizerState, batch: Batch) -> None:
         layout=LAYOUT,
         n_epochs=3,
         batch_size=8,
-        clip_range=0.2,
-        vf_coef=0.5,
-        ent_coef=0.01,
-        max_grad_norm=0.5,
-        normalize_advantage=True,
-        learning_rate=1e-3,
-        adam_step=0,
+        **HYPER_PARAMETERS,
         seed=3,
         update_index=0,
         backend=BACKEND,

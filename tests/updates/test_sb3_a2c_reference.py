@@ -8,7 +8,6 @@ float32 run did.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -18,29 +17,15 @@ import pytest
 from fastpg import kernels
 from fastpg.algorithms.a2c import A2CConfig, a2c
 from fastpg.kernels import backends
-from fastpg.kernels.layout import ActorCriticLayout, HeadLayout, MLPLayout
 from fastpg.policies.problem import SampledProblem
 from fastpg.types import Batch
 from fastpg.updates.report import UpdateReport
 from fastpg.updates.state import OptimizerState
+from tests.references.stored import FOLDER, layout_of, read
 
-REFERENCES = sorted((Path(__file__).parents[1] / "references").glob("sb3_a2c_*.npz"))
+REFERENCES = sorted(FOLDER.glob("sb3_a2c_*.npz"))
 FLOAT32_SLACK = 2.0
 Arrays = dict[str, Any]
-
-
-def read(path: Path) -> tuple[dict[str, Any], Arrays]:
-    """(description, arrays)."""
-    with np.load(path, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
-    return json.loads(str(arrays.pop("description"))), arrays
-
-
-def layout_of(described: dict[str, Any]) -> ActorCriticLayout:
-    head = HeadLayout(described["head"]["kind"], tuple(described["head"]["sizes"]))
-    size, activation = described["observation_size"], described["activation"]
-    policy = MLPLayout((size, *described["policy_net"], head.n_inputs), activation)
-    return ActorCriticLayout(policy, MLPLayout((size, *described["value_net"], 1), activation), head)
 
 
 def run(described: dict[str, Any], arrays: Arrays, dtype: Any, backend: str) -> tuple[OptimizerState, UpdateReport]:

@@ -11,7 +11,6 @@ The references were computed by stable-baselines3 itself in float64 from float32
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +18,11 @@ import numpy as np
 import pytest
 
 from fastpg.kernels import backends
-from fastpg.kernels.layout import ActorCriticLayout, HeadLayout, MLPLayout
 from fastpg.kernels.philox import STREAM_SHUFFLE, permutation
 from fastpg.kernels.ppo_update import ppo_update
+from tests.references.stored import FOLDER, layout_of, read
 
-REFERENCES = sorted((Path(__file__).parents[1] / "references").glob("sb3_ppo_*.npz"))
+REFERENCES = sorted(FOLDER.glob("sb3_ppo_*.npz"))
 ROLLOUT = ("observations", "actions", "old_log_probs", "advantages", "returns", "old_values")
 STATISTICS = (
     "policy_gradient_loss",
@@ -41,10 +40,8 @@ class Reference:
     """One .npz file: arrays in the dtype asked for, and the description beside them."""
 
     def __init__(self, path: Path, dtype: type) -> None:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-        self.description: dict[str, Any] = json.loads(str(arrays.pop("description")))
-        self.layout = self._layout()
+        self.description, arrays = read(path)
+        self.layout = layout_of(self.description)
         floats = {name: array.astype(dtype) for name, array in arrays.items() if array.dtype.kind == "f"}
         floats["actions"] = arrays["actions"].astype(self.layout.head.action_dtype(np.dtype(dtype)))
         self.rollout = [floats[name] for name in ROLLOUT]
@@ -52,14 +49,6 @@ class Reference:
         self.final = arrays["final_params"]
         self.moments = arrays["final_first_moment"], arrays["final_second_moment"]
         self.first_permutation = arrays["first_permutation"]
-
-    def _layout(self) -> ActorCriticLayout:
-        described = self.description
-        head = HeadLayout(described["head"]["kind"], tuple(described["head"]["sizes"]))
-        size, activation = described["observation_size"], described["activation"]
-        policy = MLPLayout((size, *described["policy_net"], head.n_inputs), activation)
-        value = MLPLayout((size, *described["value_net"], 1), activation)
-        return ActorCriticLayout(policy, value, head)
 
     def run(self, backend: str) -> Any:
         """All updates of the reference, one after the other; the result of the last."""

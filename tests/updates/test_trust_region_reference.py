@@ -11,16 +11,13 @@ their own. Bounds, for policy and value network each on its own:
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from fastpg import kernels
 from fastpg.kernels import backends
-from fastpg.kernels.layout import ActorCriticLayout, HeadLayout, MLPLayout
 from fastpg.policies.problem import SampledProblem
 from fastpg.types import Batch
 from fastpg.updates.acceptance import AcceptFinite, Backtracking
@@ -32,8 +29,8 @@ from fastpg.updates.proximity import KLNewOld, KLOldNew
 from fastpg.updates.report import UpdateReport
 from fastpg.updates.state import OptimizerState
 from fastpg.updates.step_length import FixedStep, KLRadius
+from tests.references.stored import FOLDER, layout_of, read
 
-FOLDER = Path(__file__).parents[1] / "references"
 TRPO_REFERENCES = sorted(FOLDER.glob("trpo_*.npz"))
 NPG_REFERENCES = sorted(FOLDER.glob("tianshou_npg_*.npz"))
 PEERS_ABSOLUTE_TOLERANCE = 1e-5  # both stop at 1e-10 for the squared residual
@@ -48,22 +45,12 @@ class Reference:
     """One .npz file: arrays in the dtype asked for, and the description beside them."""
 
     def __init__(self, path: Path, dtype: type) -> None:
-        with np.load(path, allow_pickle=False) as file:
-            self.arrays = {name: file[name] for name in file.files}
+        self.description, self.arrays = read(path)
         self.name, self.dtype = path.stem, dtype
-        self.description: dict[str, Any] = json.loads(str(self.arrays.pop("description")))
         self.arguments = self.description["arguments"]
-        self.layout = self._layout()
+        self.layout = layout_of(self.description)
         self.initial = self.arrays["initial_params"].astype(dtype)
         self.final = self.arrays["final_params"]
-
-    def _layout(self) -> ActorCriticLayout:
-        described = self.description
-        head = HeadLayout(described["head"]["kind"], tuple(described["head"]["sizes"]))
-        size, activation = described["observation_size"], described["activation"]
-        policy = MLPLayout((size, *described["policy_net"], head.n_inputs), activation)
-        value = MLPLayout((size, *described["value_net"], 1), activation)
-        return ActorCriticLayout(policy, value, head)
 
     def problem(self, backend: str) -> SampledProblem:
         """The rollout; what the file does not hold does not matter or follows from theta_old."""
