@@ -22,6 +22,7 @@ _SUPPORTED = (
     "a Gymnasium id such as 'CartPole-v1', a gymnasium.Env, a list of callables that each make one, or a "
     "gymnasium.vector.VectorEnv"
 )
+_UNKNOWN_KEYWORD = "unexpected keyword argument"  # what Python says of it
 
 
 def make_vector_env(
@@ -116,7 +117,7 @@ def make_env(env_id: str | EnvSpec, env_kwargs: Mapping[str, Any]) -> Any:
         env_kwargs: arguments of ``gymnasium.make``.
 
     Raises:
-        ConfigError: Gymnasium does not know the id, or what it needs is not installed.
+        ConfigError: Gymnasium does not know the id, what it needs is not installed, or it does not take ``env_kwargs``.
     """
     try:
         return gym.make(env_id, **{"disable_env_checker": True, **env_kwargs})
@@ -125,4 +126,11 @@ def make_env(env_id: str | EnvSpec, env_kwargs: Mapping[str, Any]) -> Any:
         raise ConfigError(
             f"env: expected an id that gymnasium.make knows, got {env_id!r}: {reason} Fix: check the spelling, import "
             "the package that registers it, or install what it needs."
+        ) from error
+    except TypeError as error:
+        if not env_kwargs or _UNKNOWN_KEYWORD not in str(error):
+            raise
+        raise ConfigError(
+            f"env_kwargs: expected what {env_id!r} takes, got {dict(env_kwargs)}: {error}. Fix: leave out what it does "
+            "not take."
         ) from error

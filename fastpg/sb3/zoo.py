@@ -41,11 +41,18 @@ def register() -> dict[str, Any]:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command of the zoo, ``train`` for instance, with the arguments that follow its name."""
+    """Run a command of the zoo, ``train`` for instance, with the arguments that follow its name.
+
+    Raises:
+        SystemExit: no such command, or rl_zoo3 is not installed; with a message.
+    """
     words = list(sys.argv[1:] if arguments is None else arguments)
     if not words or words[0] not in COMMANDS:
         raise SystemExit(f"usage: python -m fastpg.sb3.zoo {{{','.join(COMMANDS)}}} [arguments of rl_zoo3]")
-    register()
+    try:
+        register()
+    except ImportError as error:
+        raise SystemExit(f"Error: {error}") from error
     sys.argv = [f"rl_zoo3 {words[0]}", *words[1:]]
     module: Any = importlib.import_module(f"rl_zoo3.{words[0]}")
     getattr(module, words[0] if hasattr(module, words[0]) else "main")()

@@ -303,7 +303,7 @@ class CSVSink(Sink):
     def _read_rows(self) -> list[list[str]]:
         if not self._path.exists():
             return []
-        with self._path.open(newline="") as file:
+        with self._path.open(newline="", encoding="utf-8") as file:
             return list(csv.reader(file))
 
 

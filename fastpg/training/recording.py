@@ -78,8 +78,8 @@ def _with_video(env_id: str, env_kwargs: dict[str, Any], folder: Path, *, n_epis
 
     try:
         env = make_env(env_id, env_kwargs | {"render_mode": RENDER_MODE})
-    except TypeError as error:
-        if "render_mode" in str(error):
+    except ConfigError as error:
+        if isinstance(error.__cause__, TypeError) and "argument 'render_mode'" in str(error.__cause__):
             raise _no_pictures(env_id, "none") from error
         raise
     modes = env.metadata.get("render_modes", ())

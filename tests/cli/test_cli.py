@@ -197,6 +197,10 @@ ERRORS = {
     "bad schedule": (("train", "ppo", "CartPole-v1", "--learning-rate", "lin_x"), ["learning_rate: expected"]),
     "negative steps": (("train", "ppo", "CartPole-v1", "--total-timesteps", "-1"), ["expected a whole number >= 0"]),
     "unknown environment": (("train", "ppo", "CartPole-v99"), ["CartPole-v99"]),
+    "wrong arguments of the environment": (
+        ("train", "ppo", "CartPole-v1", "--env-kwargs", '{"g": 9}'),
+        ["env_kwargs: expected what 'CartPole-v1' takes, got {'g': 9}", "unexpected keyword argument 'g'"],
+    ),
     "unknown algorithm": (("train", "nothing", "CartPole-v1"), ["No such command 'nothing'", "Commands: ", " ppo,"]),
     "algorithm in capitals": (("train", "PPO", "CartPole-v1"), ["No such command 'PPO'", "Did you mean 'ppo'?"]),
     "no number of episodes": (("eval", "run", "--episodes", "x"), ["'--episodes': expected a whole number >= 1"]),

@@ -133,3 +133,9 @@ def test_check_env() -> None:
         check_env(gym.make("CartPole-v1").unwrapped)
     with pytest.raises(ConfigError, match=r"env: expected a gymnasium\.Env, got int"):
         check_env(3)
+
+
+def test_without_the_zoo_the_remedy_is_named(monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "rl_zoo3", None)
+    with pytest.raises(SystemExit, match=r"Error: The zoo needs the package rl_zoo3 .*Fix: pip install rl_zoo3"):
+        zoo.main(["train", "--algo", "ppo"])
