@@ -3,14 +3,17 @@
 import importlib
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from fastpg.machine import n_cores
 from tests import ppo_updates
 
 pytestmark = [
@@ -190,3 +193,16 @@ time.sleep(0.2)
 print("end")
 """
     assert in_a_process(code).stdout.strip() == "end"
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="no compiler here")
+@pytest.mark.skipif(n_cores() < 2, reason="one processor")
+@needs_plain_process
+def test_without_memory_for_a_worker_there_are_fewer_threads_and_signals_arrive(tmp_path):
+    root = Path(__file__).parents[1]
+    program = tmp_path / "program"
+    sources = [root / "tests/cpp/pool_without_memory.cpp", root / "csrc/kernels/thread_pool.cpp"]
+    command = ["g++", "-std=c++17", "-pthread", "-I", root / "csrc/include", *sources, "-o", program]
+    subprocess.run(command, check=True, timeout=120)
+    result = subprocess.run([program], capture_output=True, text=True, check=True, timeout=60)
+    assert result.stdout.split() == ["1", "1", "0", "2"]

@@ -6,9 +6,9 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <exception>
 #include <limits>
 #include <mutex>
-#include <system_error>
 #include <thread>
 
 #ifdef __linux__
@@ -221,15 +221,16 @@ private:
         sigset_t all, before;
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &before);
-        auto* worker = new Worker;
+        Worker* worker = nullptr;
         bool is_created = true;
         try {
+            worker = new Worker;
             std::thread thread(&Worker::work, worker);
             worker->thread = thread.native_handle();
             thread.detach();
             worker->affinity = affinity;  // inherited
             idle_ = worker;
-        } catch (const std::system_error&) {
+        } catch (const std::exception&) {  // no thread, or no memory for one
             delete worker;
             is_created = false;
             has_creation_failed.store(true, std::memory_order_relaxed);
