@@ -42,11 +42,13 @@ class Gains:
         predicted: of what it climbed, mean over the samples that were trained on.
         actual: of mean(r A), over the samples that were held out; NaN if there are none.
         is_at_boundary: whether the number that is adapted is what limited the update.
+        standard_error: of ``actual``; growing needs a gain that is large enough even without it.
     """
 
     predicted: float
     actual: float
     is_at_boundary: bool
+    standard_error: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +90,9 @@ class HeldOutRule(ABC):
     def next_value(self, value: float, gains: Gains) -> float:
         """The number for the next update after one with ``value``."""
         actual = gains.actual if gains.predicted > 0 else float("nan")  # nothing was gained: shrink
+        is_certain = actual - gains.standard_error > self.controller.expand_above * gains.predicted
         return self.controller.next_radius(
-            value, actual=actual, predicted=gains.predicted, is_at_boundary=gains.is_at_boundary
+            value, actual=actual, predicted=gains.predicted, is_at_boundary=gains.is_at_boundary and is_certain
         )
 
     def split(self, n_samples: int, seed: int, update_index: int, *, backend: str | None = None) -> Split:
@@ -110,3 +113,11 @@ def surrogate_gain(ratio: Array, advantages: Array) -> float:
         return float("nan")
     with np.errstate(invalid="ignore"):  # an infinite ratio where A = 0
         return float(((ratio - 1) * advantages).mean())
+
+
+def standard_error(ratio: Array, advantages: Array) -> float:
+    """Of ``surrogate_gain``, from the spread of the samples; NaN for fewer than two."""
+    if len(ratio) < 2:
+        return float("nan")
+    with np.errstate(invalid="ignore"):
+        return float(((ratio - 1) * advantages).std(ddof=1) / np.sqrt(len(ratio)))

@@ -19,7 +19,7 @@ import numpy as np
 
 from fastpg.kernels.clipped_loss import KLDirection
 from fastpg.types import Array, Batch
-from fastpg.updates.hold_out import Gains, HeldOutRule, Split, surrogate_gain
+from fastpg.updates.hold_out import Gains, HeldOutRule, Split, standard_error, surrogate_gain
 from fastpg.updates.policy_change import PolicyChange
 from fastpg.updates.radius import TRUST_RADIUS
 from fastpg.updates.state import OptimizerState
@@ -106,6 +106,9 @@ class AdaptiveSteps(HeldOutRule):
     went at least half of the way, D / t >= G / 4. If it did not, the gradient steps were too few or too short for t_k
     to matter, and a larger one would change little.
 
+    Expanding also asks that the gain held out is large enough without its standard error, taken as if samples were
+    independent. Where nothing is left to gain, rho is noise of either sign: t_k shall fall then, not wander upwards.
+
     Attributes:
         start: t_0 > 0.
         controller: how t_k changes, and its bounds.
@@ -134,6 +137,7 @@ class AdaptiveSteps(HeldOutRule):
             predicted=gained,
             actual=surrogate_gain(change.ratio[held], advantages[held]),
             is_at_boundary=penalty >= self.boundary * gained,
+            standard_error=standard_error(change.ratio[held], advantages[held]),
         )
 
 

@@ -18,6 +18,7 @@ from fastpg.training.logging import Logger, Sink
 from fastpg.types import Rollout
 from fastpg.updates.mirror_descent import AdaptiveSteps, ConstantSteps, LinearSteps, MirrorStep, ShaniSteps
 from fastpg.updates.radius import RadiusController
+from tests.training.test_learning import mean_returns
 from tests.training.tools import fingerprint
 
 BAD_VALUES: dict[str, list[Any]] = {
@@ -243,3 +244,10 @@ def test_diagnostics_of_an_adapted_step_size_are_logged() -> None:
 def test_variants_train(arguments: dict[str, Any]) -> None:
     model = small(**arguments).learn(256)
     assert np.isfinite(model.policy.params).all()
+
+
+@pytest.mark.learning
+def test_an_adapted_step_size_makes_up_for_a_bad_first_one() -> None:
+    """Measured: 493, every seed between 478 and 500; the linear schedule from there 417."""
+    means = mean_returns("MDPO", "CartPole-v1", n_envs=8, t_schedule="adaptive", step_size=0.01)
+    assert np.mean(means) >= 450, means

@@ -11,7 +11,7 @@ import pytest
 
 from fastpg.policies.problem import SampledProblem
 from fastpg.updates.critic import NoCritic
-from fastpg.updates.hold_out import Gains, Split, rows_of, surrogate_gain
+from fastpg.updates.hold_out import Gains, Split, rows_of, standard_error, surrogate_gain
 from fastpg.updates.inner_loop import MinibatchAdam
 from fastpg.updates.kl_penalty import KLPenalty
 from fastpg.updates.mirror_descent import AdaptiveSteps, ConstantSteps, MirrorStep, tsallis_divergence
@@ -89,6 +89,7 @@ def test_gains_are_of_the_two_parts() -> None:
     found = measured(change, [1.0, -2.0, 2.0, -3.0], kl_coef=0.5, kl_direction="old_new")
     assert found.predicted == pytest.approx((0.5 + 1.0) / 2)
     assert found.actual == pytest.approx((0.2 - 3.0) / 2)
+    assert found.standard_error == pytest.approx(np.std([0.2, -3.0], ddof=1) / math.sqrt(2))
     assert not found.is_at_boundary  # 0.5 * 0.2 < 0.75 / 4
     assert measured(change, [1.0, -2.0, 0, 0], kl_coef=1.0, kl_direction="old_new").is_at_boundary  # 0.2 > 0.1875
 
@@ -106,21 +107,25 @@ def test_a_tsallis_divergence_takes_the_place_of_the_kl_divergence(q: float) -> 
 
 
 @pytest.mark.parametrize(
-    ("predicted", "actual", "is_at_boundary", "expected"),
+    ("gains", "expected"),
     [
-        (0.02, 0.019, True, 2.0),
-        (0.02, 0.019, False, 1.0),
-        (0.02, 0.01, True, 1.0),
-        (0.02, 0.004, True, 0.5),
-        (0.02, -0.1, False, 0.5),
-        (0.0, 0.1, True, 0.5),
-        (-0.01, 0.1, True, 0.5),
-        (0.02, np.nan, True, 0.5),
-        (np.inf, np.nan, True, 0.5),
+        (Gains(0.02, 0.019, True), 2.0),
+        (Gains(0.02, 0.019, False), 1.0),
+        (Gains(0.02, 0.019, True, 0.003), 2.0),
+        (Gains(0.02, 0.019, True, 0.005), 1.0),
+        (Gains(0.02, 0.019, True, np.nan), 1.0),
+        (Gains(0.02, 0.01, True), 1.0),
+        (Gains(0.02, 0.004, True), 0.5),
+        (Gains(0.02, 0.004, True, 1.0), 0.5),
+        (Gains(0.02, -0.1, False), 0.5),
+        (Gains(0.0, 0.1, True), 0.5),
+        (Gains(-0.01, 0.1, True), 0.5),
+        (Gains(0.02, np.nan, True), 0.5),
+        (Gains(np.inf, np.nan, True), 0.5),
     ],
+    ids=str,
 )
-def test_rule_of_the_step_size(predicted: float, actual: float, is_at_boundary: bool, expected: float) -> None:
-    gains = Gains(predicted, actual, is_at_boundary)
+def test_rule_of_the_step_size(gains: Gains, expected: float) -> None:
     assert RULE.adapted({}, gains) == {"trust_radius": expected}
     assert RULE.adapted({"trust_radius": 0.3}, gains) == {"trust_radius": 0.3 * expected}
 
@@ -136,6 +141,8 @@ def test_the_step_size_keeps_its_bounds() -> None:
 def test_gains_that_are_no_numbers_warn_of_nothing() -> None:
     assert math.isnan(surrogate_gain(np.array([]), np.array([])))
     assert math.isnan(surrogate_gain(np.array([np.inf]), np.array([0.0])))
+    assert math.isnan(standard_error(np.array([1.1]), np.array([1.0])))
+    assert math.isnan(standard_error(np.array([np.inf, 1.0]), np.array([1.0, 1.0])))
     assert not math.isfinite(tsallis_divergence(np.array([np.inf]), 2.0))
     found = measured(Change([np.inf, 1, 1, 1]), [1.0, 0, 0, 0], constraint_coef=1.0, tsallis_q=0.5)
     assert not found.is_at_boundary
@@ -171,9 +178,9 @@ def test_the_policy_does_not_see_what_is_held_out(state: Any) -> None:
 
 @pytest.mark.parametrize("options", [{}, {"direction": "old_new"}, {"tsallis_q": 2.0}], ids=str)
 def test_t_k_expands_where_the_divergence_limits_a_good_update(state: Any, options: Any) -> None:
-    """Every sample is there many times over, so that what is held out agrees with the rest."""
-    rows = np.tile(np.arange(N_SAMPLES), 40)
-    batch = rows_of(on_policy(state), rows)
+    """One action is better, and every sample there many times, so that what is held out agrees with the rest."""
+    batch = rows_of(on_policy(state), np.tile(np.arange(N_SAMPLES), 40))
+    batch = replace(batch, advantages=batch.actions[:, 0].astype(np.float32))
     tight = MirrorStep(steps=replace(RULE, start=0.02), **options)
     many = replace(LOOP, n_epochs=150, learning_rate=1e-3)
     new, report = run(adaptive_update(proximity=tight, inner_loop=many), state, batch)
