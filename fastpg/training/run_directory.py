@@ -68,7 +68,10 @@ class RunDirectory:
         run = cls(Path(path))
         if not run.model.is_file():
             what = "holds no model.fastpg" if run.path.is_dir() else "does not exist"
-            raise ConfigError(f"run directory: expected one that `fastpg train` wrote, got {run.path}, which {what}.")
+            raise ConfigError(
+                f"run directory: expected one that `fastpg train` wrote, got {run.path}, which {what}. Fix: pass the "
+                "directory given to --run-dir, or a file that model.save wrote."
+            )
         return run
 
     @property
