@@ -160,12 +160,16 @@ def measure(task: Task, algorithm: str, n_seeds: int) -> dict[str, list[dict[str
 
 
 def cell(runs: list[dict[str, Any]]) -> str:
-    """``3.1 s (2.8 to 4.0), 53k steps``: median and range over seeds; how many reached the score if not all did."""
+    """``3.1 s (2.8 to 4.0), 53k steps``: median and range over seeds; how many reached the score if not all did.
+
+    A single run has no range: ``3.1 s (one seed), 53k steps``.
+    """
     reached = [r for r in runs if r["is_reached"]]
     if not reached:
         return f"none of {len(runs)} within {runs[0]['steps']:,} steps"
     seconds = [r["seconds"] for r in reached]
-    text = f"{statistics.median(seconds):.3g} s ({min(seconds):.3g} to {max(seconds):.3g})"
+    spread = f"{min(seconds):.3g} to {max(seconds):.3g}" if len(runs) > 1 else "one seed"
+    text = f"{statistics.median(seconds):.3g} s ({spread})"
     text += f", {statistics.median(r['steps'] for r in reached) / 1000:.0f}k steps"
     return text if len(reached) == len(runs) else f"{text}; {len(reached)} of {len(runs)}"
 
