@@ -197,6 +197,8 @@ def checked_actions(kernel: str, actions: Array, head: HeadLayout, dtype: np.dty
     actions = _check.array_of(where, actions, head.action_dtype(dtype), (n_samples, head.n_actions))
     if head.kind != "gaussian" and n_samples:
         limits = [2] * head.n_actions if head.kind == "bernoulli" else list(head.sizes)
+        if np.maximum.reduce(actions.view(np.uint32), axis=None) < min(limits):  # as such, negative ones are large
+            return actions
         lowest, highest = actions.min(axis=0), actions.max(axis=0)
         for dimension, limit in enumerate(limits):
             if lowest[dimension] < 0 or highest[dimension] >= limit:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -209,10 +209,9 @@ def ppo_update(
 
 def _summary(stats: Array) -> PPOUpdateStats:
     """The ten numbers of an implementation, in the order of the fields."""
-    values: dict[str, Any] = dict(zip((field.name for field in fields(PPOUpdateStats)), stats.tolist(), strict=True))
-    for name, kind in (("n_epochs_run", int), ("n_optimizer_steps", int), ("stopped_by_kl", bool)):
-        values[name] = kind(values[name])
-    return PPOUpdateStats(**values)
+    values: list[Any] = stats.tolist()
+    values[-3:] = int(values[-3]), int(values[-2]), bool(values[-1])
+    return PPOUpdateStats(*values)
 
 
 def _outputs(
