@@ -41,6 +41,13 @@ struct Activate {
     }
 };
 
+// Rows of the largest block that ends with an activation. tanh needs registers of its own: of AVX2's sixteen, a block
+// of 5 x 2 leaves it six, one of 6 x 2 only four.
+template <class T, class Function>
+constexpr int kActivatedRows = kMaxRows<T>;
+template <>
+constexpr int kActivatedRows<float, Tanh<float>> = kAccumulators < 16 ? smaller(kMaxRows<float>, 5) : kMaxRows<float>;
+
 // dy <- dy * activation'(y), and its sum over rows is added to the gradient of the bias, or takes its place.
 template <class T, class Function>
 struct Deactivate {

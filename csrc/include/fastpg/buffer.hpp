@@ -109,24 +109,32 @@ FASTPG_INLINE void copy_panel(const T* from, T* to) {
     for (int i = 0; i < kPanel; i += kLanes<T>) store(to + i, load(from + i));
 }
 
-// 1 <= n < 16 numbers, without a loop: pairs of blocks that may overlap.
+// kWidth <= n <= 2 kWidth numbers as two blocks that may overlap.
+template <int kWidth, class T>
+FASTPG_INLINE void copy_ends(const T* from, Index n, T* to) {
+    struct Run {
+        T number[kWidth];
+    };
+    Run first, last;
+    __builtin_memcpy(&first, from, sizeof(first));
+    __builtin_memcpy(&last, from + n - kWidth, sizeof(last));
+    __builtin_memcpy(to, &first, sizeof(first));
+    __builtin_memcpy(to + n - kWidth, &last, sizeof(last));
+}
+
+// Calls f with the width for `copy_ends` of 1 <= n < 16 numbers.
+template <class Function>
+FASTPG_INLINE void by_short(Index n, Function f) {
+    if (n >= 8) return f(Constant<8>{});
+    if (n >= 4) return f(Constant<4>{});
+    if (n >= 2) return f(Constant<2>{});
+    f(Constant<1>{});
+}
+
+// 1 <= n < 16 numbers, without a loop.
 template <class T>
 FASTPG_INLINE void copy_short(const T* from, Index n, T* to) {
-    const auto copy_ends = [=](auto width) {
-        constexpr int kWidth = decltype(width)::value;
-        struct Run {
-            T number[kWidth];
-        };
-        Run first, last;
-        __builtin_memcpy(&first, from, sizeof(first));
-        __builtin_memcpy(&last, from + n - kWidth, sizeof(last));
-        __builtin_memcpy(to, &first, sizeof(first));
-        __builtin_memcpy(to + n - kWidth, &last, sizeof(last));
-    };
-    if (n >= 8) return copy_ends(Constant<8>{});
-    if (n >= 4) return copy_ends(Constant<4>{});
-    if (n >= 2) return copy_ends(Constant<2>{});
-    *to = *from;
+    by_short(n, [=](auto width) { copy_ends<decltype(width)::value>(from, n, to); });
 }
 
 template <class T>

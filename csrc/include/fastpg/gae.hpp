@@ -12,13 +12,23 @@
 namespace fastpg {
 namespace FASTPG_ISA {
 
-// kLanes<T> flags as a mask. Compared as bytes, so that the conversion is one sign extension.
+// kLanes<T> flags.
 template <class T>
-FASTPG_INLINE IntVec<T> load_mask(const bool* from) {
-    typedef signed char Bytes __attribute__((vector_size(kLanes<T>)));
-    Bytes flags;
+struct FlagsOf {
+    typedef signed char type __attribute__((vector_size(kLanes<T>)));
+};
+
+template <class T>
+FASTPG_INLINE typename FlagsOf<T>::type load_flags(const bool* from) {
+    typename FlagsOf<T>::type flags;
     __builtin_memcpy(&flags, from, sizeof(flags));
-    return __builtin_convertvector(flags != 0, IntVec<T>);
+    return flags;
+}
+
+// x where the flag is not set, else 0. Compared as bytes, so that the conversion is one sign extension.
+template <class T>
+FASTPG_INLINE Vec<T> unless(const typename FlagsOf<T>::type& flags, const Vec<T>& x) {
+    return as_floats<T>(as_integers<T>(x) & __builtin_convertvector(flags == 0, IntVec<T>));
 }
 
 template <class T>
@@ -27,18 +37,21 @@ public:
     explicit GaeRecursion(const GaeArgs<T>& args)
         : a_(args), gamma_(static_cast<T>(args.gamma)), decay_(static_cast<T>(args.gamma * args.gae_lambda)) {}
 
-    // Environments first ... end of all steps, the same numbers as in one piece.
+    // Environments first ... end of all steps, at least a register of them: the same numbers as in one piece. What is
+    // left of a row is the first register once more, which gives its numbers a second time.
     FASTPG_INLINE void run_columns(Index first, Index end) const {
-        const Index ahead = a_.n_envs;
+        const Index ahead = a_.n_envs, rest = (end - first) % kLanes<T>;
         const auto none = [](Index, const Vec<T>&) { return Vec<T>{}; };
-        Index row = (a_.n_steps - 1) * ahead;
-        fill(row + first, row + end, Vec<T>{}, none, [](Index) { return T{0}; });
-        for (row -= ahead; row >= 0; row -= ahead) {
-            fill(
-                row + first, row + end, Vec<T>{},
-                [this, ahead](Index k, const Vec<T>&) { return load(a_.out + k + ahead); },
-                [this, ahead](Index k) { return a_.out[k + ahead]; });
-        }
+        const auto following = [this, ahead](Index k, const Vec<T>&) { return load(a_.out + k + ahead); };
+        const auto fill_row = [this, first, end, rest](Index row, auto next) {
+            fill(row + first + rest, row + end, Vec<T>{}, next, [](Index) { return T{0}; });
+            if (rest > 0) {
+                fill(row + first, row + first + kLanes<T>, Vec<T>{}, next, [](Index) { return T{0}; });
+            }
+        };
+        const Index last_row = (a_.n_steps - 1) * ahead;
+        fill_row(last_row, none);
+        for (Index row = last_row - ahead; row >= 0; row -= ahead) fill_row(row, following);
     }
 
     FASTPG_INLINE void run() const {
@@ -73,11 +86,11 @@ private:
         constexpr Index n = kLanes<T>;
         for (; end - first >= n; end -= n) {
             const Index k = end - n;
-            const IntVec<T> terminated = load_mask<T>(a_.terminated + k);
-            const IntVec<T> ended = terminated | load_mask<T>(a_.truncated + k);
-            const Vec<T> bootstrap = select<T>(terminated, Vec<T>{}, load(a_.next_values + k));
+            const auto terminated = load_flags<T>(a_.terminated + k);
+            const auto ended = terminated | load_flags<T>(a_.truncated + k);
+            const Vec<T> bootstrap = unless<T>(terminated, load(a_.next_values + k));
             const Vec<T> td_error = multiply_add<T>(bootstrap, gamma_, load(a_.rewards + k)) - load(a_.values + k);
-            last = multiply_add<T>(select<T>(ended, Vec<T>{}, following(k, last)), decay_, td_error);
+            last = multiply_add<T>(unless<T>(ended, following(k, last)), decay_, td_error);
             store(a_.out + k, last);
         }
         for (Index k = end - 1; k >= first; --k) {
@@ -106,16 +119,31 @@ private:
     const T decay_;
 };
 
-// In one piece on one thread; else every thread takes a block of environments.
+// In one piece on one thread; else every thread takes a block of environments, the same one in every call, which finds
+// its own part of the arrays in its cache. Blocks end where a cache line of the result does: two threads that write
+// into one line take it from each other in every row.
 template <class T>
 void gae(const GaeArgs<T>& a, const Host& host) {
-    const Index n_blocks = smaller<Index>(host.n_threads, a.n_envs / kPanel);
-    if (n_blocks < 2 || a.n_steps < 1) return GaeRecursion<T>(a).run();
-    const Index n_panels = (a.n_envs + kPanel - 1) / kPanel;
-    share_out(host, n_blocks, [&](int, Index block) {
-        const Index first = n_panels * block / n_blocks * kPanel, end = n_panels * (block + 1) / n_blocks * kPanel;
-        GaeRecursion<T>(a).run_columns(first, smaller(end, a.n_envs));
-    });
+    struct Task {
+        const GaeArgs<T>& args;
+        Index n_blocks;
+
+        Index first(Index block) const {
+            constexpr Index kLine = kCacheLine / static_cast<Index>(sizeof(T));
+            if (block == 0) return 0;
+            if (block == n_blocks) return args.n_envs;
+            const Index start = static_cast<Index>(reinterpret_cast<std::uintptr_t>(args.out) % kCacheLine / sizeof(T));
+            return (args.n_envs * block / n_blocks + start) / kLine * kLine - start;
+        }
+    } task{a, smaller<Index>(host.n_threads, a.n_envs / (2 * kPanel))};
+    if (task.n_blocks < 2 || a.n_steps < 1) return GaeRecursion<T>(a).run();
+    host.run(
+        static_cast<int>(task.n_blocks),
+        [](void* context, int block) {
+            const Task& t = *static_cast<const Task*>(context);
+            GaeRecursion<T>(t.args).run_columns(t.first(block), t.first(block + 1));
+        },
+        &task);
 }
 
 }  // namespace FASTPG_ISA

@@ -245,9 +245,10 @@ inline void multiply(const Product<T>& task, Index n_rows) {
     run_range<T, kMaxRows<T>>(task, 0, n_rows);
 }
 
-template <class T, class Epilogue>
+// In blocks of at most kRows rows.
+template <int kRows, class T, class Epilogue>
 inline void multiply_then(const Product<T, Epilogue>& task, Index n_rows) {
-    run_range<T, kMaxRows<T>>(task, 0, n_rows);
+    run_range<T, kRows>(task, 0, n_rows);
 }
 
 // The 16 rows from `row` on in blocks of at most kMaxRows, of which `kLeft` rows are left.

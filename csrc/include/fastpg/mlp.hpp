@@ -168,9 +168,21 @@ public:
     void load_inputs(const T* inputs, const std::int64_t* index, Index first_row, Index n_rows,
                      bool is_followed = false) {
         const Index n_in = plan_.layer(0).n_in;
+        const auto row_at = [=](Index row) {
+            return inputs + (index != nullptr ? static_cast<Index>(index[row]) : first_row + row) * n_in;
+        };
+        if (n_in < kPanel) {
+            return by_short(n_in, [&](auto width) {
+                T* to = activations_;
+                for (Index row = 0; row < n_rows; ++row, to += kPanel) {
+                    if (is_followed) prefetch_row(row_at(row + kTileRows), n_in);
+                    copy_ends<decltype(width)::value>(row_at(row), n_in, to);
+                }
+            });
+        }
         for (Index row = 0; row < n_rows; ++row) {
-            if (is_followed) prefetch_row(inputs + static_cast<Index>(index[row + kTileRows]) * n_in, n_in);
-            const T* from = inputs + (index != nullptr ? static_cast<Index>(index[row]) : first_row + row) * n_in;
+            if (is_followed) prefetch_row(row_at(row + kTileRows), n_in);
+            const T* from = row_at(row);
             T* to = activations_ + row * kPanel;
             Index left = n_in;
             for (; left >= kPanel; left -= kPanel) {
@@ -193,7 +205,7 @@ public:
                                                              output(l),
                                                              layer.n_in,
                                                              layer.out_panels()};
-                multiply_then(task, n_rows);
+                multiply_then<kActivatedRows<T, Function>>(task, n_rows);
             }
         });
         last_forward(packed, n_rows);
@@ -281,7 +293,7 @@ protected:
             layer.n_out,
             layer.in_panels(),
             {input(l), {gradient + below.bias_at(), below.panel_stride()}, is_first}};
-        multiply_then(task, n_rows);
+        multiply_then<kMaxRows<T>>(task, n_rows);
     }
 
     // dy <- dy * activation'(y), and its sum over rows is added to the gradient of the bias.
