@@ -2,10 +2,10 @@
 #include "action_args.hpp"
 #include "host.hpp"
 #include "register.hpp"
+#include "update_args.hpp"
 
 #include <pybind11/stl.h>
 
-#include <algorithm>
 #include <limits>
 #include <optional>
 #include <string>
@@ -123,55 +123,24 @@ void clipped_loss_gradient(const py::array& params, const py::array& observation
 void kl_gradient(const py::array& params, const py::array& observations, const py::array& old_head_inputs,
                  const py::array& old_log_std, const py::array& weights, const py::object& layout,
                  const std::string& direction, const py::array& out, int) {
-    const MlpLayout policy(layout.attr("policy"));
-    const HeadLayout head(layout.attr("head"));
-    if (policy.n_outputs() != head.n_inputs()) {
-        throw py::value_error("layout: expected a policy network with as many outputs as the head has inputs.");
-    }
-    const Index n_params = policy.n_params() + head.n_log_std();
+    const PolicyLayout networks(layout);
+    const MlpLayout& policy = networks.policy;
+    const HeadLayout& head = networks.head;
     const Index n_rows = axis_length(observations, "observations", 2, 0);
     by_dtype(params, "params", [&](auto tag) {
         using T = decltype(tag);
-        const KlGradientArgs<T> args{input<T>(params, "params", {n_params}),
+        const KlGradientArgs<T> args{input<T>(params, "params", {networks.n_params()}),
                                      input<T>(observations, "observations", {n_rows, policy.n_inputs()}),
                                      input<T>(old_head_inputs, "old_head_inputs", {n_rows, head.n_inputs()}),
                                      input<T>(old_log_std, "old_log_std", {head.n_log_std()}),
                                      input<T>(weights, "weights", {n_rows}),
                                      n_rows,
                                      is_new_old(direction),
-                                     output<T>(out, "out", {n_params})};
+                                     output<T>(out, "out", {networks.n_params()})};
         const auto kernel = kernels<T>().kl_gradient;
         const py::gil_scoped_release unlocked;
         kernel(policy.shape(), head.shape(), args);
     });
-}
-
-template <class T>
-OptimizerArrays<T> copy_state(const std::array<const py::array*, 3>& from, const std::array<py::array, 3>& to,
-                              Index n) {
-    constexpr const char* kNames[] = {"params", "first_moment", "second_moment"};
-    constexpr const char* kOutNames[] = {"out[0]", "out[1]", "out[2]"};
-    T* pointers[3];
-    for (std::size_t i = 0; i < 3; ++i) {
-        const T* values = input<T>(*from[i], kNames[i], {n});
-        pointers[i] = output<T>(to[i], kOutNames[i], {n});
-        std::copy(values, values + n, pointers[i]);
-    }
-    return {pointers[0], pointers[1], pointers[2]};
-}
-
-void check_counts(const PpoRule& rule, Index n_rows) {
-    const auto require = [](bool condition, const char* message) {
-        if (!condition) throw py::value_error(message);
-    };
-    require(n_rows >= 1 && static_cast<std::uint64_t>(n_rows) < std::uint64_t{1} << 32,
-            "observations: expected at least one and fewer than 2^32 rows.");
-    require(rule.n_epochs >= 1 && rule.n_epochs < 1 << 16, "n_epochs: expected at least 1 and less than 2^16.");
-    require(rule.batch_size >= 1, "batch_size: expected at least 1.");
-    require(rule.adam_step >= 0, "adam_step: expected at least 0.");
-    require(rule.first_epoch >= 0 && rule.first_epoch < (1 << 16) - rule.n_epochs,
-            "first_epoch: expected first_epoch + n_epochs less than 2^16.");
-    require(rule.update_index < std::uint64_t{1} << 40, "update_index: expected less than 2^40.");
 }
 
 void ppo_update(const py::array& params, const py::array& first_moment, const py::array& second_moment,
@@ -204,6 +173,8 @@ void ppo_update(const py::array& params, const py::array& first_moment, const py
         using T = decltype(tag);
         const PpoBatch<T> batch = sample.batch<T>(networks);
         check_counts(rule, batch.n_rows);
+        require(rule.first_epoch >= 0 && rule.first_epoch < (1 << 16) - rule.n_epochs,
+                "first_epoch: expected first_epoch + n_epochs less than 2^16.");
         const T* old_policy = old_params ? input<T>(*old_params, "old_params", {networks.n_params()}) : nullptr;
         if (kl_coef != 0 && old_policy == nullptr) {
             throw py::value_error("old_params: expected an array with a KL penalty.");

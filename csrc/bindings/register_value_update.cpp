@@ -3,26 +3,14 @@
 #include "host.hpp"
 #include "layout_args.hpp"
 #include "register.hpp"
+#include "update_args.hpp"
 
 #include <pybind11/stl.h>
 
-#include <algorithm>
 #include <optional>
 
 namespace fastpg::bindings {
 namespace {
-
-void check_counts(const ValueRule& rule, Index n_rows) {
-    const auto require = [](bool condition, const char* message) {
-        if (!condition) throw py::value_error(message);
-    };
-    require(n_rows >= 1 && static_cast<std::uint64_t>(n_rows) < std::uint64_t{1} << 32,
-            "observations: expected at least one and fewer than 2^32 rows.");
-    require(rule.n_epochs >= 1 && rule.n_epochs < 1 << 16, "n_epochs: expected at least 1 and less than 2^16.");
-    require(rule.batch_size >= 1, "batch_size: expected at least 1.");
-    require(rule.adam_step >= 0, "adam_step: expected at least 0.");
-    require(rule.update_index < std::uint64_t{1} << 40, "update_index: expected less than 2^40.");
-}
 
 void value_update(const py::array& params, const py::array& first_moment, const py::array& second_moment,
                   const py::array& observations, const py::array& returns, const py::array& old_values,
@@ -48,22 +36,14 @@ void value_update(const py::array& params, const py::array& first_moment, const 
         check_counts(rule, n);
         const ValueBatch<T> batch{input<T>(observations, "observations", {n, network.n_inputs()}),
                                   input<T>(returns, "returns", {n}), input<T>(old_values, "old_values", {n}), n};
-        const py::array* given[] = {&params, &first_moment, &second_moment};
-        constexpr const char* kNames[] = {"params", "first_moment", "second_moment"};
-        constexpr const char* kOutNames[] = {"out[0]", "out[1]", "out[2]"};
-        T* pointers[3];
-        for (std::size_t i = 0; i < 3; ++i) {
-            const T* values = input<T>(*given[i], kNames[i], {network.n_params()});
-            pointers[i] = output<T>(out[i], kOutNames[i], {network.n_params()});
-            std::copy(values, values + network.n_params(), pointers[i]);
-        }
+        const OptimizerArrays<T> state =
+            copy_state<T>({&params, &first_moment, &second_moment}, out, network.n_params());
         const auto kernel = surrogate_kernels<T>().value_update;
         bool is_finished = false;
         {
             const py::gil_scoped_release unlocked;
             const KernelHost host(n_threads);
-            is_finished =
-                kernel(network.shape(), rule, batch, {pointers[0], pointers[1], pointers[2]}, to_stats, host.host());
+            is_finished = kernel(network.shape(), rule, batch, state, to_stats, host.host());
         }
         if (!is_finished) throw py::error_already_set();
     });
