@@ -93,7 +93,7 @@ def seconds_per_call(runs: Mapping[str, Run], *, rounds: int = 0) -> dict[str, f
 
 
 def _calls_within(run: Run, seconds: float) -> int:
-    """How many calls of ``run`` take about ``seconds``, at least one; a second call may still compile, so it is none."""
+    """How many calls of ``run`` take about ``seconds``, at least one; not counting one that may compile."""
     run()
     n_calls = 1
     while (elapsed := _time_calls(run, n_calls)) < seconds / 4:
