@@ -3,6 +3,7 @@
     cmake -S . -B build/symbols -G Ninja -DFASTPG_INPLACE=ON -DCMAKE_BUILD_TYPE=RelWithDebInfo -DFASTPG_ISAS=avx2
     cmake --build build/symbols
     python -m benchmarks.where ppo_update_b64 ppo_update_b2048 act_n1024 fvp_b2048
+    python -m benchmarks.where ppo_update-256x256-64            # a workload of benchmarks.compare
 
 Needs Linux's ``perf``, ``addr2line`` and ``readelf``, and an extension with debugging symbols. A sample belongs to the
 innermost inlined function that is not in ``simd.hpp``, whose one-line wrappers of vectors serve all the others. Time
@@ -19,7 +20,9 @@ import tempfile
 from collections import Counter
 from pathlib import Path
 
+from benchmarks.workloads import comparisons
 from fastpg.bench.tasks import SHORT
+from fastpg.bench.timing import Run
 
 SAMPLES_PER_SECOND = 4000
 #: Shares below it are left out.
@@ -27,12 +30,25 @@ LEAST_SHARE = 0.01
 WRAPPERS = ("simd.hpp", "intrin.h")
 _RUN = """
 import sys, time
-from fastpg.bench.tasks import SHORT
-run = {task.name: task for task in SHORT}[sys.argv[1]].prepare(backend="native")
+from benchmarks.where import prepared
+run = prepared(sys.argv[1])
 end = time.perf_counter() + float(sys.argv[2])
 while time.perf_counter() < end:
     run()
 """
+
+
+def names() -> list[str]:
+    """What can be looked at: the tasks of ``fastpg bench`` and the workloads of ``benchmarks.compare``."""
+    return [task.name for task in SHORT] + [workload.name for workload in comparisons()]
+
+
+def prepared(name: str) -> Run:
+    """One call of ``name``, by the native kernels."""
+    for task in SHORT:
+        if task.name == name:
+            return task.prepare(backend="native")
+    return next(workload for workload in comparisons() if workload.name == name).contenders[0].prepare()
 
 
 def shares(task: str, seconds: float) -> dict[str, float]:
@@ -104,7 +120,7 @@ def _output(*command: str, text: str | None = None) -> str:
 def main() -> None:
     """Print a table for every task."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("tasks", nargs="+", choices=[task.name for task in SHORT], metavar="TASK")
+    parser.add_argument("tasks", nargs="+", choices=names(), metavar="TASK")
     parser.add_argument("--seconds", type=float, default=6.0, help="of each")
     given = parser.parse_args()
     for task in given.tasks:
