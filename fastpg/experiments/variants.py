@@ -10,7 +10,7 @@ from typing import Any
 from fastpg.experiments.bands import write_bands
 from fastpg.experiments.experiment import Experiment, Options
 from fastpg.experiments.family import Member, plan_runs, return_panel, seeds_note, write_summary
-from fastpg.experiments.figures import COLOURS, Style, draw_figure
+from fastpg.experiments.figures import COLOURS, DASHES, Style, draw_figure
 from fastpg.experiments.settings import TASKS
 from fastpg.experiments.training_run import TrainingRun
 
@@ -92,7 +92,9 @@ def _draw(options: Options, runs: Sequence[TrainingRun]) -> list[Path]:
     }
     panels = [replace(panel, title=title, bands=bands) for title, bands in groups.items() if bands]
     styles = {
-        label: Style(COLOURS[index % len(COLOURS)]) for group in VARIANTS.values() for index, label in enumerate(group)
+        label: Style(COLOURS[index % len(COLOURS)], DASHES[index // len(COLOURS)])
+        for group in VARIANTS.values()
+        for index, label in enumerate(group)
     }
     bands = {(ENV, label, "return"): band for label, band in panel.bands.items()}
     return [
