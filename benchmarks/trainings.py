@@ -10,10 +10,7 @@ import numpy as np
 from benchmarks.contenders import fastpg_contenders, peer
 from benchmarks.harness import Contender, Run, Workload
 
-# Enough to leave the returns of a random policy (22 on CartPole) behind, the last of them without an update after it.
-N_STEPS = 8 * 2048
-TOTAL = 3 * N_STEPS
-TOTAL_OF_TRUST_REGIONS = 4 * N_STEPS
+N_ITERATIONS = 3  # enough to leave the returns of a random policy (22 on CartPole) behind
 CLEANRL = {
     "n_steps": 128,
     "batch_size": 128,
@@ -77,30 +74,29 @@ def family(name: str, algorithm: str, env_id: str, n_envs: int, total: int) -> C
 
 def workloads() -> tuple[Workload, ...]:
     """In the order of the table."""
-    cartpole, pendulum = "CartPole-v1", "Pendulum-v1"
-    totals = {"PPO": TOTAL, "TRPO": TOTAL_OF_TRUST_REGIONS, "NPG": TOTAL_OF_TRUST_REGIONS}
-    steps = {name: {"n_envs": 8, "n_steps": 2048, "total_timesteps": total} for name, total in totals.items()}
+    cartpole, pendulum, total = "CartPole-v1", "Pendulum-v1", 8 * 2048 * N_ITERATIONS
+    steps = {"n_envs": 8, "n_steps": 2048, "total_timesteps": total}
     tianshou = {
-        name: peer("tianshou", "tianshou", "benchmarks.peers.tianshou:train", name, cartpole, **steps[name])
-        for name in totals
+        name: peer("tianshou", "tianshou", "benchmarks.peers.tianshou:train", name, cartpole, **steps)
+        for name in ("PPO", "TRPO", "NPG")
     }
-    rltools = peer("RLtools", "rltools", "benchmarks.peers.rltools:train", pendulum, **steps["PPO"])
+    rltools = peer("RLtools", "rltools", "benchmarks.peers.rltools:train", pendulum, **steps)
     cleanrl = peer(
         "CleanRL's schedule in torch",
         "torch",
         "benchmarks.peers.cleanrl_schedule:train",
         cartpole,
         n_envs=4,
-        total_timesteps=TOTAL,
+        total_timesteps=total,
     )
-    ppo = [family(name, "PPO", cartpole, 8, TOTAL) for name in ("stable-baselines3", "SBX")]
-    on_pendulum = [family(name, "PPO", pendulum, 8, TOTAL) for name in ("stable-baselines3", "SBX")]
-    trpo = family("sb3-contrib", "TRPO", cartpole, 8, totals["TRPO"])
-    least = {"least_return": 40.0}
+    ppo = [family(name, "PPO", cartpole, 8, total) for name in ("stable-baselines3", "SBX")]
+    on_pendulum = [family(name, "PPO", pendulum, 8, total) for name in ("stable-baselines3", "SBX")]
+    trpo = family("sb3-contrib", "TRPO", cartpole, 8, total)
+    learned = {"total": total, "least_return": 40.0}
     return (
-        training("PPO", cartpole, 8, *ppo, tianshou["PPO"], total=TOTAL, **least),
-        training("PPO", cartpole, 4, cleanrl, total=TOTAL, **least, **CLEANRL),
-        training("TRPO", cartpole, 8, trpo, tianshou["TRPO"], total=totals["TRPO"], **least),
-        training("NPG", cartpole, 8, tianshou["NPG"], total=totals["NPG"], **least),
-        training("PPO", pendulum, 8, *on_pendulum, rltools, total=TOTAL, least_return=-1450.0),
+        training("PPO", cartpole, 8, *ppo, tianshou["PPO"], **learned),
+        training("PPO", cartpole, 4, cleanrl, **learned, **CLEANRL),
+        training("TRPO", cartpole, 8, trpo, tianshou["TRPO"], **learned),
+        training("NPG", cartpole, 8, tianshou["NPG"], **learned),
+        training("PPO", pendulum, 8, *on_pendulum, rltools, total=total, least_return=-1450.0),
     )
