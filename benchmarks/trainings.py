@@ -11,6 +11,9 @@ from benchmarks.contenders import fastpg_contenders, peer
 from benchmarks.harness import Contender, Run, Workload
 
 N_ITERATIONS = 3  # enough to leave the returns of a random policy (22 on CartPole) behind
+N_TO_LEARN = (
+    7  # 114,688 steps: the first multiple of a rollout beyond 100,000, where evaluations near the limit of CartPole
+)
 CLEANRL = {
     "n_steps": 128,
     "batch_size": 128,
@@ -23,7 +26,14 @@ SB3_FAMILY = {"stable-baselines3": "stable_baselines3", "sb3-contrib": "sb3_cont
 
 
 def training(
-    algorithm: str, env_id: str, n_envs: int, *others: Contender, total: int, least_return: float, **arguments: Any
+    algorithm: str,
+    env_id: str,
+    n_envs: int,
+    *others: Contender,
+    total: int,
+    least_return: float,
+    is_long: bool = False,
+    **arguments: Any,
 ) -> Workload:
     """``algorithm`` with the settings given; everybody must reach ``least_return`` in the end.
 
@@ -34,6 +44,7 @@ def training(
         *others: the peers.
         total: steps.
         least_return: mean over the last episodes that shows that something was learned.
+        is_long: there is a shorter one of the same algorithm and environment.
         **arguments: of fastpg's constructor.
     """
 
@@ -51,10 +62,10 @@ def training(
     def check(mean_return: float) -> None:
         assert mean_return > least_return
 
-    kind = "CleanRL's schedule" if arguments else "end to end"
+    kind = "CleanRL's schedule" if arguments else f"{total:,} steps" if is_long else "end to end"
     return Workload(
         group="training",
-        name=f"train-{algorithm}-{env_id}-{n_envs}",
+        name=f"train-{algorithm}-{env_id}-{n_envs}" + ("-long" if is_long else ""),
         title=f"{algorithm} {kind}, {env_id}, {n_envs} environments",
         unit="step",
         n_units=total,
@@ -91,12 +102,16 @@ def workloads() -> tuple[Workload, ...]:
     )
     ppo = [family(name, "PPO", cartpole, 8, total) for name in ("stable-baselines3", "SBX")]
     on_pendulum = [family(name, "PPO", pendulum, 8, total) for name in ("stable-baselines3", "SBX")]
-    trpo = family("sb3-contrib", "TRPO", cartpole, 8, total)
+    trpo, longer_trpo = (
+        family("sb3-contrib", "TRPO", cartpole, 8, 8 * 2048 * n_iterations)
+        for n_iterations in (N_ITERATIONS, N_TO_LEARN)
+    )
     learned = {"total": total, "least_return": 40.0}
     return (
         training("PPO", cartpole, 8, *ppo, tianshou["PPO"], **learned),
         training("PPO", cartpole, 4, cleanrl, **learned, **CLEANRL),
         training("TRPO", cartpole, 8, trpo, tianshou["TRPO"], **learned),
+        training("TRPO", cartpole, 8, longer_trpo, total=8 * 2048 * N_TO_LEARN, least_return=150.0, is_long=True),
         training("NPG", cartpole, 8, tianshou["NPG"], **learned),
         training("PPO", pendulum, 8, *on_pendulum, rltools, total=total, least_return=-1450.0),
     )

@@ -77,6 +77,12 @@ class DirectionConfig(NaturalGradientConfig, TongaConfig):
             )
         if direction == "natural":
             return
+        if values["adaptive_radius"] == "signal":
+            yield (
+                {"adaptive_radius", "direction"},
+                f"adaptive_radius: expected None, 'surrogate' or 'return' with direction={direction!r}, which does not "
+                "solve for the natural gradient of the noise, got 'signal' (or direction='natural')",
+            )
         for name, default in _OF_THE_NATURAL_GRADIENT.items():
             if values[name] != default:
                 yield (

@@ -99,9 +99,9 @@ class NaturalGradientConfig(CriticConfig):
     )
     adaptive_radius: str | None = argument(
         None,
-        Optional(Choice(("surrogate", "return"))),
-        "Let the trust radius follow the ratio of actual to predicted improvement: of the surrogate, or of the return "
-        "of the next rollout; target_kl is its start.",
+        Optional(Choice(("signal", "surrogate", "return"))),
+        "Let the trust radius follow the ratio of actual to predicted improvement: of the surrogate as far as the "
+        "gradient is signal, of the surrogate as it is, or of the return of the next rollout; target_kl is its start.",
         source=_CONTRIB,
     )
     radius_shrink: float = argument(

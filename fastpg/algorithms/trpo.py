@@ -124,7 +124,7 @@ class TRPOConfig(DirectionConfig):
         """``accept_ratio`` with its default."""
         if self.accept_ratio is not None:
             return self.accept_ratio
-        return 0.0 if self.adaptive_radius != "surrogate" else RadiusController.eta_accept
+        return RadiusController.eta_accept if self.adaptive_radius in ("signal", "surrogate") else 0.0
 
 
 def trpo(config: TRPOConfig) -> LocalModelUpdate:
@@ -152,4 +152,5 @@ def trpo(config: TRPOConfig) -> LocalModelUpdate:
         ),
         critic=config.make_critic(),
         review=return_review(config),
+        is_signal_measured=config.adaptive_radius == "signal",
     )

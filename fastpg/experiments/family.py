@@ -41,7 +41,7 @@ class Member:
 #: Algorithms with other options than their own defaults.
 VARIANTS = (
     Member("REINFORCE", "VPG", {"use_critic": False, "gae_lambda": 1.0}),
-    Member("TRPO, adaptive radius", "TRPO", {"adaptive_radius": "surrogate"}),
+    Member("TRPO, adaptive radius", "TRPO", {"adaptive_radius": "signal"}),
     Member("PPO, KL penalty", "PPO", {"penalty": "kl", "adaptive_kl": "paper", "target_kl": 0.01}),
 )
 

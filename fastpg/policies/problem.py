@@ -139,9 +139,11 @@ class SampledPolicy:
 
     def part(self, index: int, n_parts: int) -> SampledPolicy:
         """The problem with samples ``index``, ``index + n_parts``, ...; all where there are too few."""
-        if self.n_samples < n_parts:
-            return self
-        return self._with(lambda array: np.ascontiguousarray(array[index::n_parts]), self.params)
+        return self if self.n_samples < n_parts else self.select(np.arange(index, self.n_samples, n_parts))
+
+    def select(self, rows: Array) -> SampledPolicy:
+        """The problem with the samples ``rows`` (n,) int64, whose advantages stay as they are."""
+        return self._with(lambda array: array[rows], self.params)
 
     def in_double(self) -> SampledPolicy:
         """The same problem in float64."""

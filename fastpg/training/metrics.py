@@ -91,6 +91,11 @@ METRICS: tuple[Metric, ...] = (
         "nats",
         "Bound on KL(old ‖ new) in this update (δ); with MDPO's t_schedule='adaptive' t_k, nats per advantage.",
     ),
+    Metric(
+        "train/gradient_signal",
+        "",
+        "Share of the gradient that two halves of the samples agree on (κ): 1 without noise, about 0 for nothing else.",
+    ),
     Metric("train/damping", "", "Damping added to the Fisher matrix in this update (λ)."),
     Metric("train/cg_iterations", "", "Products with the Fisher matrix that conjugate gradient used."),
     Metric("train/cg_residual", "", "Norm of the residual of conjugate gradient, relative to the right-hand side."),

@@ -135,7 +135,7 @@ class NormStep:
         return self.euclidean_radius / math.sqrt(dot(ray.vector, ray.vector))
 
     def adapted(
-        self, radius: float | None, *, actual: float, predicted: float, is_at_boundary: bool
+        self, radius: float | None, *, actual: float, predicted: float, is_at_boundary: bool, signal: float = 1.0
     ) -> dict[str, float]:
         """Nothing."""
         return {}

@@ -30,6 +30,7 @@ from fastpg.updates.proximity import Proximity
 from fastpg.updates.radius import TRUST_RADIUS
 from fastpg.updates.report import UpdateReport, UpdateStatus, finite
 from fastpg.updates.return_review import STEPS_TAKEN_BACK, ReturnReview
+from fastpg.updates.signal import signal_share
 from fastpg.updates.state import OptimizerState
 from fastpg.updates.step_length import StepLength
 
@@ -82,6 +83,7 @@ class Move:
         length: t of the step t x before the search.
         search: None where no candidate was tried.
         radius: bound on the proximity.
+        signal: share of g that is not noise, None where it was not measured.
         scalars: numbers to remember.
     """
 
@@ -93,6 +95,7 @@ class Move:
     length: float = 0.0
     search: Search | None = None
     radius: float | None = None
+    signal: float | None = None
     scalars: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -132,6 +135,7 @@ class LocalModelUpdate:
         acceptance: which of the candidates on the way is taken.
         critic: the update of the value network.
         review: judges the last step by the return of the new samples, None for no such judgement.
+        is_signal_measured: the radius grows only as far as the gradient is signal, not noise.
     """
 
     surrogate: Ratio
@@ -141,6 +145,7 @@ class LocalModelUpdate:
     acceptance: Acceptance
     critic: Critic = field(default_factory=NoCritic)
     review: ReturnReview | None = None
+    is_signal_measured: bool = False
 
     def __call__(
         self, old: OptimizerState, problem: PolicyData, *, progress_remaining: float, seed: int, update_index: int
@@ -209,7 +214,10 @@ class LocalModelUpdate:
             return _counted(self._adapted(replace(move, status=status)), old)
         search = self.acceptance(problem, self._trial(move, ray))
         status = UpdateStatus.NO_ACCEPTABLE_STEP if search.params is None else UpdateStatus.IMPROVED
-        return _counted(self._adapted(replace(move, status=status, search=search, params=search.params)), old)
+        move = replace(move, status=status, search=search, params=search.params)
+        if self.is_signal_measured and move.is_accepted:
+            move = replace(move, signal=signal_share(problem, self.direction, gradient, ray, context))
+        return _counted(self._adapted(move), old)
 
     def _trial(self, move: Move, ray: Ray) -> Trial:
         return Trial(
@@ -259,7 +267,13 @@ class LocalModelUpdate:
             predicted, actual = move.predicted, move.actual
         learnt = {
             **self.direction.adapted(move.ray, actual=actual, predicted=predicted),
-            **self.radius.adapted(move.radius, actual=actual, predicted=predicted, is_at_boundary=move.is_at_boundary),
+            **self.radius.adapted(
+                move.radius,
+                actual=actual,
+                predicted=predicted,
+                is_at_boundary=move.is_at_boundary,
+                signal=1.0 if move.signal is None else move.signal,
+            ),
         }
         return replace(move, scalars={**move.scalars, **learnt})
 
@@ -288,6 +302,7 @@ class LocalModelUpdate:
             kl_old_new_max=0.0 if evaluation is None else max(evaluation.kl_old_new_max, 0.0),
             kl_before_search=None if move.search is None else finite(move.search.distance_first),
             trust_radius=move.radius,
+            gradient_signal=finite(move.signal),
             damping=None if move.ray is None else move.ray.damping,
             cg_iterations=None if move.ray is None else move.ray.iterations,
             cg_residual=None if move.ray is None else finite(move.ray.residual),

@@ -158,6 +158,9 @@ class PolicyProblem(Protocol):
     def part(self, index: int, n_parts: int) -> PolicyProblem:
         """The problem with every ``n_parts``-th sample from number ``index`` on; all where they are too few."""
 
+    def select(self, rows: Array) -> PolicyProblem:
+        """The problem with the samples ``rows`` (n,) int64; samples are in the order of time."""
+
     def in_double(self) -> PolicyProblem:
         """The same problem in float64."""
 

@@ -54,6 +54,7 @@ class UpdateReport:
         kl_before_search: KL(old || new) at the first, longest candidate of the line search.
         trust_radius: bound on the KL divergence used in this update (delta); where the step size t_k of a mirror step
             follows the rule of a radius, t_k in nats per advantage.
+        gradient_signal: share of the gradient's squared natural norm that is not noise (kappa), at most 1.
         damping: lambda, added to the Fisher matrix.
         cg_iterations: products with the Fisher matrix that conjugate gradient used.
         cg_residual: its norm at the end, relative to that of the right-hand side.
@@ -102,6 +103,7 @@ class UpdateReport:
     kl_old_new_max: float | None = None
     kl_before_search: float | None = None
     trust_radius: float | None = None
+    gradient_signal: float | None = None
     damping: float | None = None
     cg_iterations: int | None = None
     cg_residual: float | None = None

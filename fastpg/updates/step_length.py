@@ -2,7 +2,7 @@
 
     FixedStep        t = alpha                               natural gradient with a step size (Kakade 2001)
     KLRadius         t = sqrt(2 delta / x'(cF + lambda S)x)  so that 1/2 s'(cF + lambda S)s = delta
-    AdaptiveRadius   the same; delta follows the ratio of actual to predicted improvement
+    AdaptiveRadius   the same; delta follows the ratio of actual to predicted improvement, or that times the signal
 
 The sources differ in the constant; the exact multiplier for 1/2 s'Fs <= delta is sqrt(2 delta / g'F^-1 g).
 """
@@ -28,9 +28,12 @@ class StepLength(Protocol):
         """t; NaN or not above 0 where the ray allows no step."""
 
     def adapted(
-        self, radius: float | None, *, actual: float, predicted: float, is_at_boundary: bool
+        self, radius: float | None, *, actual: float, predicted: float, is_at_boundary: bool, signal: float = 1.0
     ) -> dict[str, float]:
-        """Numbers to remember, after a step that gained ``actual`` where ``predicted`` was promised."""
+        """Numbers to remember, after a step that gained ``actual`` where ``predicted`` was promised.
+
+        ``signal`` is the share of the gradient that is not noise; 1 where it was not measured.
+        """
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class FixedStep:
         return self.step_size
 
     def adapted(
-        self, radius: float | None, *, actual: float, predicted: float, is_at_boundary: bool
+        self, radius: float | None, *, actual: float, predicted: float, is_at_boundary: bool, signal: float = 1.0
     ) -> dict[str, float]:
         """Nothing."""
         return {}
@@ -83,7 +86,7 @@ class KLRadius:
         return math.sqrt(2.0 * radius / curvature)
 
     def adapted(
-        self, radius: float | None, *, actual: float, predicted: float, is_at_boundary: bool
+        self, radius: float | None, *, actual: float, predicted: float, is_at_boundary: bool, signal: float = 1.0
     ) -> dict[str, float]:
         """Nothing."""
         return {}
@@ -106,14 +109,15 @@ class AdaptiveRadius(KLRadius):
         return scalars.get(TRUST_RADIUS, self.target_kl)
 
     def adapted(
-        self, radius: float | None, *, actual: float, predicted: float, is_at_boundary: bool
+        self, radius: float | None, *, actual: float, predicted: float, is_at_boundary: bool, signal: float = 1.0
     ) -> dict[str, float]:
-        """The next delta."""
+        """The next delta; noise takes it back to ``target_kl``, and only a bad model takes it below."""
         if self.is_reviewed:
             return {}
         radius = self.target_kl if radius is None else radius
-        return {
-            TRUST_RADIUS: self.controller.next_radius(
-                radius, actual=actual, predicted=predicted, is_at_boundary=is_at_boundary
-            )
-        }
+
+        def following(gain: float) -> float:
+            rule = self.controller.next_radius
+            return rule(radius, actual=gain, predicted=predicted, is_at_boundary=is_at_boundary)
+
+        return {TRUST_RADIUS: min(following(actual), max(following(signal * actual), self.target_kl))}

@@ -83,6 +83,7 @@ def test_npg_refuses_by_name(name: str, value: Any) -> None:
         ({"solver": "woodbury", "cg_damping": 0.0}, ("cg_damping", "solver")),
         ({"damping": "adaptive", "cg_damping": 0.0}, ("cg_damping", "damping")),
         ({"adaptive_radius": "surrogate", "radius_max": 0.005}, ("target_kl", "radius_max")),
+        ({"adaptive_radius": "signal", "direction": "newton"}, ("adaptive_radius", "direction")),
         (
             {"adaptive_radius": "surrogate", "radius_shrink_below": 0.9},
             ("radius_shrink_below", "radius_expand_above"),
@@ -188,8 +189,14 @@ def test_every_option_of_trpo_reaches_its_part() -> None:
 
 
 def test_ratio_acceptance_is_part_of_the_adaptive_radius() -> None:
-    acceptance = trpo(TRPOConfig(adaptive_radius="surrogate")).acceptance
-    assert acceptance == Backtracking(accept_ratio=0.1)
+    for kind, ratio in (("surrogate", 0.1), ("signal", 0.1), ("return", 0.0), (None, 0.0)):
+        assert trpo(TRPOConfig(adaptive_radius=kind)).acceptance == Backtracking(accept_ratio=ratio)
+
+
+def test_signal_is_measured_where_the_radius_follows_it() -> None:
+    for kind in ("signal", "surrogate", "return", None):
+        assert trpo(TRPOConfig(adaptive_radius=kind)).is_signal_measured == (kind == "signal")
+        assert npg(NPGConfig(adaptive_radius=kind)).is_signal_measured == (kind == "signal")
 
 
 def test_bounds_of_the_radius_follow_target_kl() -> None:

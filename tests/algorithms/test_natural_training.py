@@ -29,6 +29,7 @@ def make(algorithm: Any = fastpg.TRPO, env: Any = ObservationRewardProbe, **argu
         {},
         {"adaptive_radius": "surrogate", "damping": "adaptive"},
         {"adaptive_radius": "return"},
+        {"adaptive_radius": "signal", "cg_warm_start": 0.95},
         {"solver": "cholesky", "damping_metric": "diag"},
         {"solver": "woodbury", "fisher": "empirical"},
         {"cg_warm_start": 0.95, "cg_backtracking": True, "prediction": "quadratic", "damped_scale": False},
@@ -54,7 +55,7 @@ def test_fixed_steps_train() -> None:
     make(fastpg.NPG, step_rule="fixed", step_size=0.1).learn(2 * 64, log_interval=None)
 
 
-@pytest.mark.parametrize("mode", ["surrogate", "return"])
+@pytest.mark.parametrize("mode", ["signal", "surrogate", "return"])
 def test_adapted_state_is_in_the_checkpoint(mode: str, tmp_path: Path) -> None:
     """2 iterations, saved and loaded, and 2 more are those of a model that was not saved."""
     options = {"adaptive_radius": mode, "damping": "adaptive", "cg_warm_start": 0.9}
@@ -109,6 +110,16 @@ def test_diagnostics_are_logged() -> None:
     assert len(rows) == 2
     assert {f"train/{name}" for name in expected} <= set(rows[-1])
     assert all(np.isfinite(rows[-1][f"train/{name}"]) for name in expected)
+
+
+def test_signal_is_logged_where_it_is_measured() -> None:
+    rows: list[dict[str, Any]] = []
+    for kind in ("signal", "surrogate"):
+        model = make(fastpg.TRPO, adaptive_radius=kind)
+        model.set_logger(Logger([Rows(rows)]))
+        model.learn(64)
+    assert rows[0]["train/gradient_signal"] < 1.0
+    assert "train/gradient_signal" not in rows[1]
 
 
 class Rows(Sink):

@@ -80,6 +80,13 @@ def test_parts_divide_the_samples() -> None:
     assert first.part(0, 6) is first
 
 
+def test_selected_samples_are_those_asked_for() -> None:
+    policy = make_policy("categorical")
+    chosen = policy.select(np.array([1, 2, 7]))
+    np.testing.assert_array_equal(chosen.advantages, policy.advantages[[1, 2, 7]])
+    np.testing.assert_array_equal(chosen.actions, policy.actions[[1, 2, 7]])
+
+
 @pytest.mark.parametrize("kind", HEADS)
 def test_double_precision(kind: str) -> None:
     single = make_policy(kind, np.float32)

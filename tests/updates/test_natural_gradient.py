@@ -132,11 +132,11 @@ def test_direct_solvers_find_what_conjugate_gradient_finds(head: str, fisher: st
     assert direct.ray.residual < 1e-6
 
 
-def test_a_rejected_search_costs_forward_passes_only() -> None:
+@pytest.mark.parametrize("adaptive_radius", [None, "signal", "surrogate"])
+def test_a_rejected_search_costs_forward_passes_only(adaptive_radius: str | None) -> None:
     problem, state = make_problem()
-    update = trpo(
-        TRPOConfig(target_kl=50.0, cg_damping=1e-3, line_search_max_iter=4, line_search_shrinking_factor=0.99, **SMALL)
-    )
+    options = {"target_kl": 50.0, "cg_damping": 1e-3, "line_search_max_iter": 4, "line_search_shrinking_factor": 0.99}
+    update = trpo(TRPOConfig(adaptive_radius=adaptive_radius, **options, **SMALL))
     counted = ("surrogate_gradient", "surrogate_evaluate", "bind_fisher")
     with mock.patch.multiple(
         problem_module, **{name: mock.Mock(wraps=getattr(problem_module, name)) for name in counted}
