@@ -121,9 +121,12 @@ private:
 
 // In one piece on one thread; else every thread takes a block of environments, the same one in every call, which finds
 // its own part of the arrays in its cache. Blocks end where a cache line of the result does: two threads that write
-// into one line take it from each other in every row.
+// into one line take it from each other in every row. The cores' fetching ahead crosses that border all the same, up to
+// the end of the page, and takes lines that the other thread has just written: in every row about as much time as a
+// thousand numbers are worth, so blocks are wider than that.
 template <class T>
 void gae(const GaeArgs<T>& a, const Host& host) {
+    constexpr Index kLeastWidth = 2 * 4096 / static_cast<Index>(sizeof(T));  // two pages
     struct Task {
         const GaeArgs<T>& args;
         Index n_blocks;
@@ -135,7 +138,7 @@ void gae(const GaeArgs<T>& a, const Host& host) {
             const Index start = static_cast<Index>(reinterpret_cast<std::uintptr_t>(args.out) % kCacheLine / sizeof(T));
             return (args.n_envs * block / n_blocks + start) / kLine * kLine - start;
         }
-    } task{a, smaller<Index>(host.n_threads, a.n_envs / (2 * kPanel))};
+    } task{a, smaller<Index>(host.n_threads, a.n_envs / kLeastWidth)};
     if (task.n_blocks < 2 || a.n_steps < 1) return GaeRecursion<T>(a).run();
     host.run(
         static_cast<int>(task.n_blocks),
