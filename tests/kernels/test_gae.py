@@ -108,7 +108,9 @@ def test_against_the_loop_over_episodes(
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("shape", [(17, 4099), (11, 6151), (16, 8192), (64, 1024), (70_001, 1), (0, 70_000)])
+@pytest.mark.parametrize(
+    "shape", [(17, 4099), (11, 6151), (16, 8192), (67, 1000), (64, 1024), (2050, 33), (70_001, 1), (0, 70_000)]
+)
 def test_threads_change_no_bit(fast_backend: str, shape: tuple[int, int], dtype: Any) -> None:
     arrays = random_arrays(shape, dtype)
     flags = np.random.default_rng(1).random((2, *shape)) < 0.1
