@@ -66,7 +66,8 @@ class TRPOConfig(DirectionConfig):
     accept_ratio: float | None = argument(
         None,
         Optional(Real(0.0, 1.0)),
-        "Part of the predicted improvement that a candidate has to reach; None: 0, with adaptive_radius 0.1.",
+        "Part of the predicted improvement that a candidate has to reach; None: 0, or 0.1 with adaptive_radius "
+        "'signal' or 'surrogate'.",
         source=_CONTRIB,
     )
     constraint: str = argument(

@@ -206,7 +206,8 @@ class LocalModelUpdate:
             seed=seed,
             update_index=update_index,
         )
-        ray = self._best_iterate(problem, self.direction(problem, gradient, context), context.radius)
+        solved = self.direction(problem, gradient, context)
+        ray = self._best_iterate(problem, solved, context.radius)
         move = replace(start, ray=ray, radius=context.radius, length=self.radius.length(ray, context.radius))
         if not (move.length > 0.0 and ray.slope > 0.0 and np.isfinite(ray.vector).all()):
             is_search = ray.is_step and not ray.has_broken_down  # the direction looked, and found nothing better
@@ -216,7 +217,7 @@ class LocalModelUpdate:
         status = UpdateStatus.NO_ACCEPTABLE_STEP if search.params is None else UpdateStatus.IMPROVED
         move = replace(move, status=status, search=search, params=search.params)
         if self.is_signal_measured and move.is_accepted:
-            move = replace(move, signal=signal_share(problem, self.direction, gradient, ray, context))
+            move = replace(move, signal=signal_share(problem, self.direction, gradient, solved, context))
         return _counted(self._adapted(move), old)
 
     def _trial(self, move: Move, ray: Ray) -> Trial:

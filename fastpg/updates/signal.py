@@ -29,13 +29,13 @@ _HALF_OF_BLOCK = np.array([0, 1, 1, 0, 1, 0, 0, 1])
 
 
 def signal_share(problem: PolicyProblem, direction: Direction, gradient: Array, ray: Ray, context: Context) -> float:
-    """Kappa, at most 1; NaN where there are too few samples, or where the linear system has no solution.
+    """Kappa, at most 1; NaN where there are too few samples, or where a linear system has no solution.
 
     Args:
         problem: the samples, in the order of time.
         direction: that solves the linear system.
         gradient: (P,) g.
-        ray: x for g.
+        ray: x for g as ``direction`` found it, at the end of the solver.
         context: of the update.
     """
     rows = half_of(problem.n_samples)
@@ -47,7 +47,9 @@ def signal_share(problem: PolicyProblem, direction: Direction, gradient: Array, 
     if not difference.any():
         return 1.0
     noise = direction(problem, difference, replace(context, memory={}))
-    return 1.0 - noise.slope / ray.slope if ray.slope > 0.0 else math.nan
+    if not (noise.slope > 0.0 and ray.slope > 0.0):  # a solver that broke down at once: 0 is not "no noise"
+        return math.nan
+    return 1.0 - noise.slope / ray.slope
 
 
 def half_of(n_samples: int) -> Array:

@@ -117,6 +117,15 @@ def test_one_sample_says_nothing() -> None:
     assert math.isnan(share(noisy(0, noise=1.0, n_samples=1)))
 
 
+def test_a_solver_that_breaks_down_says_nothing() -> None:
+    """The solution 0 of a system that could not be solved is no absence of noise."""
+    problem = noisy(0, noise=1.0)
+    ray = EXACT(problem, problem.gradient, Context())
+    without_curvature = replace(problem, metric=-problem.metric)
+    assert EXACT(without_curvature, problem.gradient, Context()).has_broken_down
+    assert math.isnan(signal_share(without_curvature, EXACT, problem.gradient, ray, Context()))
+
+
 def test_the_memory_of_the_solver_is_that_of_the_gradient_alone() -> None:
     """A warm start with the last gradient's solution would make the noise look like it."""
     problem = noisy(0, noise=1.0)
@@ -130,11 +139,13 @@ def test_the_memory_of_the_solver_is_that_of_the_gradient_alone() -> None:
 # --- the radius -----------------------------------------------------------------------------------------------------
 
 
-def moved(problem: QuadraticProblem, *, is_measured: bool = True, **scalars: float) -> Move:
+def moved(
+    problem: QuadraticProblem, *, is_measured: bool = True, direction: NaturalGradient = EXACT, **scalars: float
+) -> Move:
     update = LocalModelUpdate(
         surrogate=Ratio(),
         proximity=KLOldNew(),
-        direction=EXACT,
+        direction=direction,
         radius=AdaptiveRadius(target_kl=DELTA, controller=RadiusController(minimum=DELTA / 10, maximum=4 * DELTA)),
         acceptance=AcceptFinite(),
         is_signal_measured=is_measured,
@@ -157,6 +168,19 @@ def test_noise_takes_the_radius_back_to_its_start_and_no_further(radius: float, 
     found = moved(problem, trust_radius=radius * DELTA)
     assert found.is_accepted
     assert found.scalars["trust_radius"] == pytest.approx(following * DELTA)
+
+
+def test_signal_is_that_of_the_whole_solve_where_the_step_goes_back_over_its_iterates() -> None:
+    """An earlier iterate has a smaller slope; what it lacks is not noise."""
+    problem = noisy(0, noise=0.5)
+    flattest = np.linalg.eigh(problem.metric)[1][:, 0]  # later iterates have more of it, which the bend makes worse
+    problem.bend = np.outer(flattest, flattest)
+    direction = replace(EXACT, solver=ConjugateGradient(max_iterations=5, spacing=1.3))
+    solved = direction(problem, problem.gradient, Context())
+    found = moved(problem, direction=direction)
+    assert found.ray is not None
+    assert found.ray.slope < 0.9 * solved.slope
+    assert found.signal == signal_share(problem, direction, problem.gradient, solved, Context())
 
 
 def test_without_the_measurement_noise_counts_as_improvement() -> None:
