@@ -49,7 +49,15 @@ PICTURES = {
     "bench-batch-size.png": "Time of the peers over fastpg's, and fastpg's fraction of the peak, by batch size",
     "bench-threads.png": "fastpg's speed-up, and stable-baselines3's time over fastpg's, by number of threads",
 }
-README_ROWS = ("ppo_update-small-64", "ppo_update-large-2048", "fisher_product-large-2048", "act-1", "gae-128x1024")
+README_ROWS = (
+    "ppo_update-small-64",
+    "ppo_update-large-2048",
+    "fisher_product-large-2048",
+    "act-1",
+    "gae-128x1024",
+    "train-PPO-CartPole-v1-8",
+    "train-TRPO-CartPole-v1-8-long",
+)
 
 
 def run_parts(parts: Iterable[str], seeds: int, tasks: str) -> list[str]:
@@ -166,8 +174,7 @@ def _group(stored: dict[str, Any]) -> str:
 def _readme_table(groups: dict[str, Any]) -> str:
     """A few rows, and those of the peers' columns that have something in them."""
     rows = {name: row for group in groups.values() for name, row in group["workloads"].items()}
-    names = (*README_ROWS, *(name for name in rows if name in {"train-PPO-CartPole-v1-8", "train-TRPO-CartPole-v1-8"}))
-    return table([rows[name] for name in names if name in rows])
+    return table([rows[name] for name in README_ROWS if name in rows])
 
 
 def main() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import random
+import sys
 from typing import Any
 
 import gymnasium as gym
@@ -19,7 +21,11 @@ def train(env_id: str, *, n_envs: int, n_steps: int, total_timesteps: int) -> Ru
 
     Returns the mean return of evaluation episodes after the training.
     """
+    if "torch" in sys.modules:  # else it stops, in case that it finds MKL, which does not go with torch
+        os.environ.setdefault("RL_TOOLS_DISABLE_MKL", "1")
     from rltools import PPO
+
+    n_iterations = total_timesteps // (n_envs * n_steps)
 
     def make_env() -> Any:
         env = RescaleAction(gym.make(env_id), -1.0, 1.0)
@@ -29,8 +35,8 @@ def train(env_id: str, *, n_envs: int, n_steps: int, total_timesteps: int) -> Ru
     algorithm = PPO(
         make_env,
         enable_evaluation=False,
-        interface_name="fastpg_benchmark",
-        STEP_LIMIT=total_timesteps // (n_envs * n_steps) - 1,  # it stops after the iteration of this number, from 0
+        interface_name=f"fastpg_{n_envs}_{n_steps}_{n_iterations}",  # a name of its own: it is what a cache goes by
+        STEP_LIMIT=n_iterations - 1,  # it stops after the iteration of this number, from 0
         ACTOR_ACTIVATION_FUNCTION="FAST_TANH",
         CRITIC_ACTIVATION_FUNCTION="FAST_TANH",
         INITIAL_ACTION_STD=1.0,

@@ -48,6 +48,7 @@ class NPGConfig(DirectionConfig):
     algorithm: ClassVar[str] = "NPG"
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "hessian_free": HESSIAN_FREE,
+        "krylov": {"direction": "ksd"},
         "tonga": {"direction": "tonga"},
     }
 

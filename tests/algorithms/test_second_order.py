@@ -123,6 +123,13 @@ def test_hessian_free_preset_and_what_wins_over_it() -> None:
     assert (changed.cg_max_steps, changed.damping) == (9, "adaptive")
 
 
+def test_krylov_preset() -> None:
+    config = NPGConfig.from_arguments({"preset": "krylov", "krylov_dim": 4})
+    direction = npg(config).direction
+    assert isinstance(direction, KrylovDescent)
+    assert direction.dimension == 4
+
+
 def test_theory_warns_that_steps_are_tiny() -> None:
     with pytest.warns(UserWarning, match="tiny steps"):
         config = TRPOConfig(penalty="theory")

@@ -9,7 +9,7 @@ from tests.sb3.tools import CLASSES, small
 VARIANTS = {
     "A2C": ({}, {"use_rms_prop": False}),
     "MDPO": ({}, {"tsallis_q": 2.0}, {"entropy_weight": 0.1}, {"t_schedule": "adaptive"}),
-    "NPG": ({}, {"solver": "cholesky"}, {"critic_solver": "lm"}, {"preset": "hessian_free"}),
+    "NPG": ({}, {"solver": "cholesky"}, {"critic_solver": "lm"}, {"preset": "hessian_free"}, {"preset": "krylov"}),
     "PPO": (
         {"normalize": True},
         {"penalty": "kl", "adaptive_kl": "paper", "target_kl": 0.01},
