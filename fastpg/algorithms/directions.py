@@ -77,12 +77,16 @@ class DirectionConfig(NaturalGradientConfig, TongaConfig):
             )
         if direction == "natural":
             return
-        if values["adaptive_radius"] == "signal":
-            yield (
-                {"adaptive_radius", "direction"},
-                f"adaptive_radius: expected None, 'surrogate' or 'return' with direction={direction!r}, which does not "
-                "solve for the natural gradient of the noise, got 'signal' (or direction='natural')",
-            )
+        for name, others in (
+            ("adaptive_radius", "None, 'surrogate' or 'return'"),
+            ("damping", "'fixed' or 'adaptive'"),
+        ):
+            if values[name] == "signal":
+                yield (
+                    {name, "direction"},
+                    f"{name}: expected {others} with direction={direction!r}, which does not solve for the natural "
+                    "gradient of the noise, got 'signal' (or direction='natural')",
+                )
         for name, default in _OF_THE_NATURAL_GRADIENT.items():
             if values[name] != default:
                 yield (

@@ -68,8 +68,9 @@ class NaturalGradientConfig(CriticConfig):
     )
     damping: str = argument(
         "fixed",
-        Choice(("fixed", "adaptive")),
-        "Damping: fixed, or adaptive by the ratio of actual to predicted improvement (Levenberg-Marquardt).",
+        Choice(("fixed", "adaptive", "signal")),
+        "Damping: fixed; adaptive by the ratio of actual to predicted improvement (Levenberg-Marquardt); signal: by "
+        "that ratio as far as the gradient is signal.",
         source=_CONTRIB,
     )
     damping_metric: str = argument(
@@ -122,6 +123,11 @@ class NaturalGradientConfig(CriticConfig):
         "Upper bound of the radius, nats; None: three times target_kl.",
         source="fastpg",
     )
+
+    @property
+    def is_signal_measured(self) -> bool:
+        """Whether radius or damping follow the signal."""
+        return "signal" in (self.adaptive_radius, self.damping)
 
     @property
     def n_samples_kept(self) -> int:
@@ -185,11 +191,14 @@ def _solver_contradictions(values: Mapping[str, Any]) -> Iterable[tuple[set[str]
 
 def _damping_contradictions(values: Mapping[str, Any]) -> Iterable[tuple[set[str], str]]:
     limits = MarquardtDamping(initial=1.0)
-    if values["damping"] == "adaptive" and not limits.minimum <= _number(values["cg_damping"]) <= limits.maximum:
+    if (
+        values["damping"] in ("adaptive", "signal")
+        and not limits.minimum <= _number(values["cg_damping"]) <= limits.maximum
+    ):
         yield (
             {"cg_damping", "damping"},
-            f"cg_damping: expected a number in [{limits.minimum:g}, {limits.maximum:g}] with damping='adaptive', which "
-            f"starts there and multiplies, got {values['cg_damping']!r}",
+            f"cg_damping: expected a number in [{limits.minimum:g}, {limits.maximum:g}] with "
+            f"damping={values['damping']!r}, which starts there and multiplies, got {values['cg_damping']!r}",
         )
 
 
@@ -242,10 +251,10 @@ def natural_gradient(config: NaturalGradientConfig) -> NaturalGradient:
         warm_start=config.cg_warm_start,
         spacing=ITERATE_SPACING if config.cg_backtracking else None,
     )
-    is_adaptive = config.damping == "adaptive"
+    adaptive = MarquardtDamping(initial=config.cg_damping, is_weighed=config.damping == "signal")
     return NaturalGradient(
         solver=cg if config.solver == "cg" else config.solver,  # type: ignore[arg-type]  # checked by Choice
-        damping=MarquardtDamping(initial=config.cg_damping) if is_adaptive else FixedDamping(config.cg_damping),
+        damping=FixedDamping(config.cg_damping) if config.damping == "fixed" else adaptive,
         damping_metric=config.damping_metric,  # type: ignore[arg-type]  # checked by Choice
         fisher=config.fisher,  # type: ignore[arg-type]  # checked by Choice
         is_quadratic=config.prediction == "quadratic",
@@ -261,6 +270,7 @@ def kl_radius(config: NaturalGradientConfig) -> KLRadius:
         is_damped=config.damped_scale,
         controller=_controller(config),
         is_reviewed=config.adaptive_radius == "return",
+        is_weighed=config.adaptive_radius == "signal",
     )
 
 

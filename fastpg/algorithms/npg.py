@@ -97,5 +97,5 @@ def npg(config: NPGConfig) -> LocalModelUpdate:
         acceptance=AcceptFinite(),
         critic=config.make_critic(),
         review=return_review(config),
-        is_signal_measured=config.adaptive_radius == "signal",
+        is_signal_measured=config.is_signal_measured,
     )

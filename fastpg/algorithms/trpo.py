@@ -153,5 +153,5 @@ def trpo(config: TRPOConfig) -> LocalModelUpdate:
         ),
         critic=config.make_critic(),
         review=return_review(config),
-        is_signal_measured=config.adaptive_radius == "signal",
+        is_signal_measured=config.is_signal_measured,
     )

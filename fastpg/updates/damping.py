@@ -19,8 +19,8 @@ class Damping(Protocol):
     def current(self, scalars: Mapping[str, float]) -> float:
         """Lambda >= 0, for what an ``OptimizerState`` remembers."""
 
-    def adapted(self, damping: float, *, actual: float, predicted: float) -> dict[str, float]:
-        """What to remember after a step with ``damping``."""
+    def adapted(self, damping: float, *, actual: float, predicted: float, signal: float = 1.0) -> dict[str, float]:
+        """What to remember after a step with ``damping``; ``signal`` is the share of the gradient that is not noise."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class FixedDamping:
         """Lambda."""
         return self.damping
 
-    def adapted(self, damping: float, *, actual: float, predicted: float) -> dict[str, float]:
+    def adapted(self, damping: float, *, actual: float, predicted: float, signal: float = 1.0) -> dict[str, float]:
         """Nothing."""
         return {}
 
@@ -47,10 +47,13 @@ class MarquardtDamping:
     """lambda * 3/2 where rho < 1/4, lambda * 2/3 where rho > 3/4, rho = actual / predicted improvement.
 
     Source: Martens 2010, "Deep learning via Hessian-free optimization", section 4.1, after Marquardt 1963.
-    A rho that is not finite, or no step at all, raises lambda.
+    A rho that is not finite, or no step at all, raises lambda. The natural gradient of a noisy gradient is noisier the
+    smaller lambda is: with ``is_weighed`` rho counts only as far as the gradient is signal, and noise takes lambda
+    back to ``initial``, not beyond.
 
     Attributes:
         initial: lambda of the first update, > 0.
+        is_weighed: the improvement counts only as far as the gradient is signal.
         raise_below: rho below which lambda grows.
         lower_above: rho above which it falls.
         factor: by which it grows or falls, >= 1.
@@ -59,6 +62,7 @@ class MarquardtDamping:
     """
 
     initial: float
+    is_weighed: bool = False
     raise_below: float = 0.25
     lower_above: float = 0.75
     factor: float = 1.5
@@ -69,10 +73,17 @@ class MarquardtDamping:
         """lambda, ``initial`` where none is remembered."""
         return scalars.get(DAMPING, self.initial)
 
-    def adapted(self, damping: float, *, actual: float, predicted: float) -> dict[str, float]:
+    def adapted(self, damping: float, *, actual: float, predicted: float, signal: float = 1.0) -> dict[str, float]:
         """The next lambda, in [minimum, maximum]."""
+        own = self._following(damping, actual=actual, predicted=predicted)
+        if not self.is_weighed:
+            return {DAMPING: own}
+        weighed = self._following(damping, actual=signal * actual, predicted=predicted)
+        return {DAMPING: max(own, min(weighed, self.initial))}
+
+    def _following(self, damping: float, *, actual: float, predicted: float) -> float:
         if not actual >= self.raise_below * predicted:  # NaN raises it
             damping = damping * self.factor
         elif actual > self.lower_above * predicted:
             damping = damping / self.factor
-        return {DAMPING: min(max(damping, self.minimum), self.maximum)}
+        return min(max(damping, self.minimum), self.maximum)

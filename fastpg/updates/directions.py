@@ -94,8 +94,11 @@ class Direction(Protocol):
     def __call__(self, problem: PolicyProblem, gradient: Array, context: Context) -> Ray:
         """The ray for ``gradient`` (P,) at theta_old."""
 
-    def adapted(self, ray: Ray, *, actual: float, predicted: float) -> dict[str, float]:
-        """Numbers to remember, after a step along ``ray`` that gained ``actual`` where ``predicted`` was promised."""
+    def adapted(self, ray: Ray, *, actual: float, predicted: float, signal: float = 1.0) -> dict[str, float]:
+        """Numbers to remember, after a step along ``ray`` that gained ``actual`` where ``predicted`` was promised.
+
+        ``signal`` is the share of the gradient that is not noise; 1 where it was not measured.
+        """
 
 
 @dataclass(frozen=True)
@@ -106,7 +109,7 @@ class Gradient:
         """The ray."""
         return Ray(vector=gradient, slope=dot(gradient, gradient), curvature=math.nan, fisher_curvature=math.nan)
 
-    def adapted(self, ray: Ray, *, actual: float, predicted: float) -> dict[str, float]:
+    def adapted(self, ray: Ray, *, actual: float, predicted: float, signal: float = 1.0) -> dict[str, float]:
         """Nothing."""
         return {}
 
@@ -186,10 +189,10 @@ class NaturalGradient:
             alternatives=tuple(Ray(**matrix.ray(iterate.copy(), gradient)) for iterate in solution.iterates),
         )
 
-    def adapted(self, ray: Ray, *, actual: float, predicted: float) -> dict[str, float]:
+    def adapted(self, ray: Ray, *, actual: float, predicted: float, signal: float = 1.0) -> dict[str, float]:
         """The next damping."""
         damping = 0.0 if ray.damping is None else ray.damping
-        return self.damping.adapted(damping, actual=actual, predicted=predicted)
+        return self.damping.adapted(damping, actual=actual, predicted=predicted, signal=signal)
 
     @property
     def _is_warm(self) -> bool:

@@ -73,7 +73,7 @@ class AdamDirection:
         mean = -after.first_moment / gradient.dtype.type(1.0 - self.beta1**n_gradients)
         return _ray(after.params, mean, memory)
 
-    def adapted(self, ray: Ray, *, actual: float, predicted: float) -> dict[str, float]:
+    def adapted(self, ray: Ray, *, actual: float, predicted: float, signal: float = 1.0) -> dict[str, float]:
         """Nothing."""
         return {}
 
@@ -112,7 +112,7 @@ class TongaDirection:
         damped = curvature + self.metric_damping * dot(vector, vector)
         return replace(ray, curvature=damped, fisher_curvature=curvature)
 
-    def adapted(self, ray: Ray, *, actual: float, predicted: float) -> dict[str, float]:
+    def adapted(self, ray: Ray, *, actual: float, predicted: float, signal: float = 1.0) -> dict[str, float]:
         """Nothing."""
         return {}
 

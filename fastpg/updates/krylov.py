@@ -226,7 +226,7 @@ class KrylovDescent:
             numbers={"kl_coef": found.kl_coef, "n_inner_evaluations": found.n_evaluations},
         )
 
-    def adapted(self, ray: Ray, *, actual: float, predicted: float) -> dict[str, float]:
+    def adapted(self, ray: Ray, *, actual: float, predicted: float, signal: float = 1.0) -> dict[str, float]:
         """The next damping."""
         damping = 0.0 if ray.damping is None else ray.damping
         return self.damping.adapted(damping, actual=actual, predicted=predicted)

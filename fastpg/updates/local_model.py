@@ -135,7 +135,7 @@ class LocalModelUpdate:
         acceptance: which of the candidates on the way is taken.
         critic: the update of the value network.
         review: judges the last step by the return of the new samples, None for no such judgement.
-        is_signal_measured: the radius grows only as far as the gradient is signal, not noise.
+        is_signal_measured: radius or damping, which follow it, are told how much of the gradient is signal, not noise.
     """
 
     surrogate: Ratio
@@ -266,15 +266,10 @@ class LocalModelUpdate:
         predicted, actual = 1.0, math.nan
         if move.is_accepted and move.predicted is not None and move.actual is not None and move.predicted > 0.0:
             predicted, actual = move.predicted, move.actual
+        seen = {"actual": actual, "predicted": predicted, "signal": 1.0 if move.signal is None else move.signal}
         learnt = {
-            **self.direction.adapted(move.ray, actual=actual, predicted=predicted),
-            **self.radius.adapted(
-                move.radius,
-                actual=actual,
-                predicted=predicted,
-                is_at_boundary=move.is_at_boundary,
-                signal=1.0 if move.signal is None else move.signal,
-            ),
+            **self.direction.adapted(move.ray, **seen),
+            **self.radius.adapted(move.radius, is_at_boundary=move.is_at_boundary, **seen),
         }
         return replace(move, scalars={**move.scalars, **learnt})
 

@@ -205,7 +205,7 @@ class MinorantDirection:
             },
         )
 
-    def adapted(self, ray: Ray, *, actual: float, predicted: float) -> dict[str, float]:
+    def adapted(self, ray: Ray, *, actual: float, predicted: float, signal: float = 1.0) -> dict[str, float]:
         """Nothing."""
         return {}
 

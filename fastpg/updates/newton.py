@@ -69,7 +69,7 @@ class Newton:
         ray = _ray(found, gradient, is_region=is_region)
         return replace(ray, damping=damping, numbers={"is_fisher_fallback": 0.0, N_FISHER_FALLBACKS: n_before})
 
-    def adapted(self, ray: Ray, *, actual: float, predicted: float) -> dict[str, float]:
+    def adapted(self, ray: Ray, *, actual: float, predicted: float, signal: float = 1.0) -> dict[str, float]:
         """The next damping, and the number of fallbacks."""
         damping = 0.0 if ray.damping is None else ray.damping
         n_fallbacks = {N_FISHER_FALLBACKS: ray.numbers[N_FISHER_FALLBACKS]}

@@ -99,10 +99,12 @@ class AdaptiveRadius(KLRadius):
     Attributes:
         controller: the rule, with its bounds in nats.
         is_reviewed: delta is set by a ``ReturnReview``, not by the surrogate.
+        is_weighed: the improvement counts only as far as the gradient is signal, where that is measured.
     """
 
     controller: RadiusController
     is_reviewed: bool = False
+    is_weighed: bool = True
 
     def radius(self, scalars: Mapping[str, float]) -> float | None:
         """delta, ``target_kl`` where none is remembered."""
@@ -115,9 +117,10 @@ class AdaptiveRadius(KLRadius):
         if self.is_reviewed:
             return {}
         radius = self.target_kl if radius is None else radius
+        share = signal if self.is_weighed else 1.0
 
         def following(gain: float) -> float:
             rule = self.controller.next_radius
             return rule(radius, actual=gain, predicted=predicted, is_at_boundary=is_at_boundary)
 
-        return {TRUST_RADIUS: min(following(actual), max(following(signal * actual), self.target_kl))}
+        return {TRUST_RADIUS: min(following(actual), max(following(share * actual), self.target_kl))}

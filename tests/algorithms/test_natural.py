@@ -84,6 +84,8 @@ def test_npg_refuses_by_name(name: str, value: Any) -> None:
         ({"damping": "adaptive", "cg_damping": 0.0}, ("cg_damping", "damping")),
         ({"adaptive_radius": "surrogate", "radius_max": 0.005}, ("target_kl", "radius_max")),
         ({"adaptive_radius": "signal", "direction": "newton"}, ("adaptive_radius", "direction")),
+        ({"damping": "signal", "direction": "ksd"}, ("damping", "direction")),
+        ({"damping": "signal", "cg_damping": 0.0}, ("cg_damping", "damping")),
         (
             {"adaptive_radius": "surrogate", "radius_shrink_below": 0.9},
             ("radius_shrink_below", "radius_expand_above"),
@@ -197,6 +199,21 @@ def test_signal_is_measured_where_the_radius_follows_it() -> None:
     for kind in ("signal", "surrogate", "return", None):
         assert trpo(TRPOConfig(adaptive_radius=kind)).is_signal_measured == (kind == "signal")
         assert npg(NPGConfig(adaptive_radius=kind)).is_signal_measured == (kind == "signal")
+    for damping in ("fixed", "adaptive", "signal"):
+        assert trpo(TRPOConfig(damping=damping)).is_signal_measured == (damping == "signal")
+
+
+def test_radius_and_damping_each_follow_the_signal_where_they_are_asked_to() -> None:
+    update = trpo(TRPOConfig(adaptive_radius="surrogate", damping="signal"))
+    assert isinstance(update.radius, AdaptiveRadius)
+    assert not update.radius.is_weighed
+    assert isinstance(update.direction, NaturalGradient)
+    assert update.direction.damping == MarquardtDamping(initial=0.1, is_weighed=True)
+    update = trpo(TRPOConfig(adaptive_radius="signal", damping="adaptive"))
+    assert isinstance(update.radius, AdaptiveRadius)
+    assert update.radius.is_weighed
+    assert isinstance(update.direction, NaturalGradient)
+    assert update.direction.damping == MarquardtDamping(initial=0.1)
 
 
 def test_bounds_of_the_radius_follow_target_kl() -> None:

@@ -30,6 +30,7 @@ def make(algorithm: Any = fastpg.TRPO, env: Any = ObservationRewardProbe, **argu
         {"adaptive_radius": "surrogate", "damping": "adaptive"},
         {"adaptive_radius": "return"},
         {"adaptive_radius": "signal", "cg_warm_start": 0.95},
+        {"damping": "signal"},
         {"solver": "cholesky", "damping_metric": "diag"},
         {"solver": "woodbury", "fisher": "empirical"},
         {"cg_warm_start": 0.95, "cg_backtracking": True, "prediction": "quadratic", "damped_scale": False},

@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastpg.updates.acceptance import AcceptFinite
-from fastpg.updates.damping import FixedDamping
+from fastpg.updates.damping import FixedDamping, MarquardtDamping
 from fastpg.updates.directions import ConjugateGradient, Context, NaturalGradient
 from fastpg.updates.local_model import LocalModelUpdate, Move, Ratio
 from fastpg.updates.proximity import KLOldNew
 from fastpg.updates.radius import RadiusController
 from fastpg.updates.signal import half_of, signal_share
 from fastpg.updates.state import OptimizerState
-from fastpg.updates.step_length import AdaptiveRadius
+from fastpg.updates.step_length import AdaptiveRadius, KLRadius
 from tests.updates.quadratic import QuadraticProblem, random_problem
 
 DELTA = 0.01
@@ -197,3 +197,53 @@ def test_a_bad_model_takes_the_radius_below_its_start() -> None:
         radius = moved(problem, trust_radius=radius).scalars["trust_radius"]
         assert radius == pytest.approx(following)
     assert moved(torn(0), trust_radius=DELTA / 4).scalars["trust_radius"] == pytest.approx(DELTA / 2)
+
+
+# --- the damping ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("damping", "signal", "following"),
+    [
+        (0.1, 1.0, 0.1 / 1.5),
+        (0.1, 0.5, 0.1),
+        (0.1, 0.0, 0.1),
+        (0.01, 1.0, 0.01 / 1.5),
+        (0.01, 0.5, 0.01),
+        (0.01, 0.0, 0.015),
+        (0.08, -1.0, 0.1),
+        (0.3, 0.0, 0.2),
+        (0.01, math.nan, 0.015),
+    ],
+)
+def test_noise_takes_the_damping_back_to_its_start_and_no_further(
+    damping: float, signal: float, following: float
+) -> None:
+    rule = MarquardtDamping(initial=0.1, is_weighed=True)
+    assert rule.adapted(damping, actual=1.0, predicted=1.0, signal=signal)["damping"] == pytest.approx(following)
+
+
+@pytest.mark.parametrize("signal", [1.0, 0.0])
+def test_a_bad_model_raises_the_damping_beyond_its_start(signal: float) -> None:
+    rule = MarquardtDamping(initial=0.1, is_weighed=True)
+    assert rule.adapted(0.1, actual=0.0, predicted=1.0, signal=signal)["damping"] == pytest.approx(0.15)
+
+
+def test_damping_without_weights_ignores_the_signal() -> None:
+    rule = MarquardtDamping(initial=0.1)
+    assert rule.adapted(0.01, actual=1.0, predicted=1.0, signal=0.0)["damping"] == pytest.approx(0.01 / 1.5)
+
+
+@pytest.mark.parametrize(("make_problem", "factor"), [(torn, 1.5), (lambda seed: noisy(seed, noise=0.01), 1 / 1.5)])
+def test_damping_of_an_update_follows_its_signal(make_problem: Any, factor: float) -> None:
+    update = LocalModelUpdate(
+        surrogate=Ratio(),
+        proximity=KLOldNew(),
+        direction=replace(EXACT, damping=MarquardtDamping(initial=0.1, is_weighed=True)),
+        radius=KLRadius(target_kl=DELTA),
+        acceptance=AcceptFinite(),
+        is_signal_measured=True,
+    )
+    problem = make_problem(0)
+    found = update.move(problem, OptimizerState.start(problem.params).remember({"damping": 0.01}))
+    assert found.scalars["damping"] == pytest.approx(0.01 * factor)
