@@ -11,9 +11,7 @@ from benchmarks.contenders import fastpg_contenders, peer
 from benchmarks.harness import Contender, Run, Workload
 
 N_ITERATIONS = 3  # enough to leave the returns of a random policy (22 on CartPole) behind
-N_TO_LEARN = (
-    7  # 114,688 steps: the first multiple of a rollout beyond 100,000, where evaluations near the limit of CartPole
-)
+N_TO_LEARN = 7  # 114,688 steps, where evaluations of TRPO near the limit of CartPole
 CLEANRL = {
     "n_steps": 128,
     "batch_size": 128,
