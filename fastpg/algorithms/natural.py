@@ -26,6 +26,11 @@ ITERATE_SPACING = 1.3
 #: Bounds of an adaptive radius where none are given, as multiples of ``target_kl``. Measured: with ten times instead of
 #: three TRPO on CartPole-v1 ends lower than with a fixed radius, because the surrogate approves of its own samples.
 RADIUS_RANGE = (0.1, 3.0)
+DAMPINGS = ("fixed", "adaptive", "signal")
+DAMPING_HELP = (
+    "Damping: fixed; adaptive by the ratio of actual to predicted improvement (Levenberg-Marquardt); signal: by "
+    "that ratio as far as the gradient is signal."
+)
 _OF_THE_RADIUS = (
     "radius_shrink",
     "radius_expand",
@@ -66,13 +71,7 @@ class NaturalGradientConfig(CriticConfig):
         "Linear solver: cg, or a factorisation in parameter (cholesky) or sample space (woodbury) for small problems.",
         source=_CONTRIB,
     )
-    damping: str = argument(
-        "fixed",
-        Choice(("fixed", "adaptive", "signal")),
-        "Damping: fixed; adaptive by the ratio of actual to predicted improvement (Levenberg-Marquardt); signal: by "
-        "that ratio as far as the gradient is signal.",
-        source=_CONTRIB,
-    )
+    damping: str | None = argument("fixed", Choice(DAMPINGS), DAMPING_HELP, source=_CONTRIB)
     damping_metric: str = argument(
         "identity",
         Choice(("identity", "diag")),
@@ -80,7 +79,7 @@ class NaturalGradientConfig(CriticConfig):
         source=_CONTRIB,
     )
     damped_scale: bool = argument(
-        True, Flag(), "Measure the length of a step with the damped matrix: shorter steps.", source=_CONTRIB
+        False, Flag(), "Measure the length of a step with the damped matrix: shorter steps.", source="fastpg"
     )
     fisher: str = argument(
         "exact",
@@ -125,9 +124,14 @@ class NaturalGradientConfig(CriticConfig):
     )
 
     @property
+    def effective_damping(self) -> str:
+        """``damping`` with its default."""
+        return "fixed" if self.damping is None else self.damping
+
+    @property
     def is_signal_measured(self) -> bool:
         """Whether radius or damping follow the signal."""
-        return "signal" in (self.adaptive_radius, self.damping)
+        return "signal" in (self.adaptive_radius, self.effective_damping)
 
     @property
     def n_samples_kept(self) -> int:
@@ -190,16 +194,18 @@ def _solver_contradictions(values: Mapping[str, Any]) -> Iterable[tuple[set[str]
 
 
 def _damping_contradictions(values: Mapping[str, Any]) -> Iterable[tuple[set[str], str]]:
-    limits = MarquardtDamping(initial=1.0)
-    if (
-        values["damping"] in ("adaptive", "signal")
-        and not limits.minimum <= _number(values["cg_damping"]) <= limits.maximum
-    ):
+    if values["damping"] in ("adaptive", "signal") and not can_damping_follow(values["cg_damping"]):
+        low, high = MarquardtDamping.minimum, MarquardtDamping.maximum
         yield (
             {"cg_damping", "damping"},
-            f"cg_damping: expected a number in [{limits.minimum:g}, {limits.maximum:g}] with "
-            f"damping={values['damping']!r}, which starts there and multiplies, got {values['cg_damping']!r}",
+            f"cg_damping: expected a number in [{low:g}, {high:g}] with damping={values['damping']!r}, which starts "
+            f"there and multiplies, got {values['cg_damping']!r}",
         )
+
+
+def can_damping_follow(cg_damping: Any) -> bool:
+    """Whether damping that multiplies can start at ``cg_damping``."""
+    return MarquardtDamping.minimum <= _number(cg_damping) <= MarquardtDamping.maximum
 
 
 def _radius_contradictions(values: Mapping[str, Any]) -> Iterable[tuple[set[str], str]]:
@@ -251,10 +257,11 @@ def natural_gradient(config: NaturalGradientConfig) -> NaturalGradient:
         warm_start=config.cg_warm_start,
         spacing=ITERATE_SPACING if config.cg_backtracking else None,
     )
-    adaptive = MarquardtDamping(initial=config.cg_damping, is_weighed=config.damping == "signal")
+    rule = config.effective_damping
+    adaptive = MarquardtDamping(initial=config.cg_damping, is_weighed=rule == "signal")
     return NaturalGradient(
         solver=cg if config.solver == "cg" else config.solver,  # type: ignore[arg-type]  # checked by Choice
-        damping=FixedDamping(config.cg_damping) if config.damping == "fixed" else adaptive,
+        damping=FixedDamping(config.cg_damping) if rule == "fixed" else adaptive,
         damping_metric=config.damping_metric,  # type: ignore[arg-type]  # checked by Choice
         fisher=config.fisher,  # type: ignore[arg-type]  # checked by Choice
         is_quadratic=config.prediction == "quadratic",

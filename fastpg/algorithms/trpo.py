@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from fastpg.algorithms.checks import Choice, Flag, Integer, Optional, Real, argument
 from fastpg.algorithms.config import MAX_COUNT, unused_options
 from fastpg.algorithms.directions import DirectionConfig, make_direction
-from fastpg.algorithms.natural import kl_radius, ratio, return_review
+from fastpg.algorithms.natural import DAMPING_HELP, DAMPINGS, can_damping_follow, kl_radius, ratio, return_review
 from fastpg.updates.acceptance import AcceptFinite, Backtracking
 from fastpg.updates.local_model import LocalModelUpdate
 from fastpg.updates.minorant import MinorantDirection, penalty_constant
@@ -53,6 +53,12 @@ _UNUSED_BY_THEORY = (
 class TRPOConfig(DirectionConfig):
     """Arguments of TRPO."""
 
+    damping: str | None = argument(
+        None,
+        Optional(Choice(DAMPINGS)),
+        f"{DAMPING_HELP} None: signal, or fixed where that is not possible: other directions, cg_damping=0.",
+        source="fastpg",
+    )
     line_search_shrinking_factor: float = argument(
         0.8, Real(1e-6, 1.0 - 1e-6), "Factor between candidates of the line search.", source=_CONTRIB
     )
@@ -119,6 +125,13 @@ class TRPOConfig(DirectionConfig):
             "largest absolute advantage. It shows the theory and hardly learns; leave penalty out to train.",
             *super()._cautions(),
         ]
+
+    @property
+    def effective_damping(self) -> str:
+        """``damping`` with its default."""
+        if self.damping is None and self.direction == "natural" and can_damping_follow(self.cg_damping):
+            return "signal"
+        return super().effective_damping
 
     @property
     def effective_accept_ratio(self) -> float:

@@ -6,8 +6,8 @@ The order of the positional arguments, the defaults, and what each quirk means h
 - A2C: learning rate 7e-4; ``optimizer_class`` in ``policy_kwargs`` wins over ``use_rms_prop``.
 - TRPO: the divergence is KL(new || old), averaged over the dimensions of Box and MultiBinary actions, so ``target_kl``
   bounds it per dimension; conjugate gradient ends at a squared residual of 1e-10. It starts at 0 instead of at random
-  numbers of size 1e-4, which would make no two updates alike and the solution no better. The values are not shifted
-  before their first fit.
+  numbers of size 1e-4, which would make no two updates alike and the solution no better. The damping is fixed, and part
+  of the matrix that the length of a step is measured with. The values are not shifted before their first fit.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from fastpg.algorithms.a2c import A2CConfig, a2c
-from fastpg.algorithms.checks import Flag, Scheduled, argument
+from fastpg.algorithms.checks import Choice, Flag, Scheduled, argument
 from fastpg.algorithms.config import OnPolicyConfig
+from fastpg.algorithms.natural import DAMPING_HELP, DAMPINGS
 from fastpg.algorithms.ppo import PPOConfig, ppo
 from fastpg.algorithms.trpo import TRPOConfig, trpo
 from fastpg.errors import ConfigError
@@ -102,6 +103,8 @@ class DropInTRPOConfig(TRPOConfig):
     """TRPO as in sb3-contrib."""
 
     center_values: bool = argument(False, Flag(), "Shift the values by their mean error before the first fit.")
+    damping: str | None = argument("fixed", Choice(DAMPINGS), DAMPING_HELP)
+    damped_scale: bool = argument(True, Flag(), "Measure the length of a step with the damped matrix.")
 
 
 @dataclass(frozen=True, kw_only=True)

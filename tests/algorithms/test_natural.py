@@ -109,7 +109,7 @@ def test_contradictions_name_both(arguments: dict[str, Any], names: tuple[str, s
         ({"step_size": 0.1}, ("step_size", "step_rule")),
         ({"step_rule": "fixed"}, ("step_size", "step_rule")),
         ({"step_rule": "fixed", "step_size": 0.1, "target_kl": 0.02}, ("target_kl", "step_rule")),
-        ({"step_rule": "fixed", "step_size": 0.1, "damped_scale": False}, ("damped_scale", "step_rule")),
+        ({"step_rule": "fixed", "step_size": 0.1, "damped_scale": True}, ("damped_scale", "step_rule")),
         (
             {"step_rule": "fixed", "step_size": 0.1, "adaptive_radius": "surrogate"},
             ("adaptive_radius", "step_rule"),
@@ -150,10 +150,36 @@ def test_defaults_of_trpo_are_sb3_contribs() -> None:
     update = trpo(config)
     assert update.proximity == KLOldNew()
     assert update.acceptance == Backtracking()
+    assert update.radius == KLRadius(target_kl=0.01, is_damped=False)
+    solver = ConjugateGradient(max_iterations=15, relative_tolerance=1e-5)
+    damping = MarquardtDamping(initial=0.1, is_weighed=True)
+    assert update.direction == NaturalGradient(solver=solver, damping=damping)
+    assert update.is_signal_measured
+
+
+def test_sb3_contribs_damping_is_two_options_away() -> None:
+    update = trpo(TRPOConfig(damping="fixed", damped_scale=True))
     assert update.radius == KLRadius(target_kl=0.01, is_damped=True)
     assert update.direction == NaturalGradient(
         solver=ConjugateGradient(max_iterations=15, relative_tolerance=1e-5), damping=FixedDamping(0.1)
     )
+    assert not update.is_signal_measured
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [{"cg_damping": 0.0}, {"cg_damping": 1e3}, *({"direction": name} for name in ("newton", "ksd", "tonga"))],
+)
+def test_damping_of_trpo_is_fixed_where_it_cannot_follow_the_signal(arguments: dict[str, Any]) -> None:
+    config = TRPOConfig(**arguments)
+    assert config.effective_damping == "fixed"
+    assert not trpo(config).is_signal_measured
+
+
+def test_damping_of_npg_is_fixed() -> None:
+    assert NPGConfig().effective_damping == "fixed"
+    with pytest.raises(ConfigError, match="damping: expected one of"):
+        NPGConfig(damping=None)
 
 
 def test_every_option_of_trpo_reaches_its_part() -> None:
@@ -197,7 +223,7 @@ def test_ratio_acceptance_is_part_of_the_adaptive_radius() -> None:
 
 def test_signal_is_measured_where_the_radius_follows_it() -> None:
     for kind in ("signal", "surrogate", "return", None):
-        assert trpo(TRPOConfig(adaptive_radius=kind)).is_signal_measured == (kind == "signal")
+        assert trpo(TRPOConfig(adaptive_radius=kind, damping="fixed")).is_signal_measured == (kind == "signal")
         assert npg(NPGConfig(adaptive_radius=kind)).is_signal_measured == (kind == "signal")
     for damping in ("fixed", "adaptive", "signal"):
         assert trpo(TRPOConfig(damping=damping)).is_signal_measured == (damping == "signal")
@@ -226,7 +252,7 @@ def test_bounds_of_the_radius_follow_target_kl() -> None:
 
 
 def test_npg_composes() -> None:
-    assert npg(NPGConfig()).radius == KLRadius(target_kl=0.01)
+    assert npg(NPGConfig()).radius == KLRadius(target_kl=0.01, is_damped=False)
     assert npg(NPGConfig()).acceptance == AcceptFinite()
     assert npg(NPGConfig(step_rule="fixed", step_size=0.3)).radius == FixedStep(0.3)
     direction = npg(NPGConfig(solver="cholesky")).direction

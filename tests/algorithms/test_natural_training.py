@@ -116,7 +116,7 @@ def test_diagnostics_are_logged() -> None:
 def test_signal_is_logged_where_it_is_measured() -> None:
     rows: list[dict[str, Any]] = []
     for kind in ("signal", "surrogate"):
-        model = make(fastpg.TRPO, adaptive_radius=kind)
+        model = make(fastpg.TRPO, adaptive_radius=kind, damping="fixed")
         model.set_logger(Logger([Rows(rows)]))
         model.learn(64)
     assert rows[0]["train/gradient_signal"] < 1.0

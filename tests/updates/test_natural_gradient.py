@@ -107,10 +107,12 @@ def test_step_of_npg_is_on_the_boundary(head: str, solver: str) -> None:
     assert policy.evaluate(found.params).kl_old_new == pytest.approx(1e-5, rel=0.05)
 
 
-def test_npg_is_trpo_when_the_first_candidate_is_accepted() -> None:
-    problem, state = make_problem("box")
-    one, report = run(trpo(TRPOConfig(**SMALL)), problem, state)
-    other, _ = run(npg(NPGConfig(**SMALL)), problem, state)
+@pytest.mark.parametrize(("head", "damped_scale"), [("box", True), ("multidiscrete", False)])
+def test_npg_is_trpo_when_the_first_candidate_is_accepted(head: str, damped_scale: bool) -> None:
+    problem, state = make_problem(head)
+    options = {"damped_scale": damped_scale, **SMALL}
+    one, report = run(trpo(TRPOConfig(**options)), problem, state)
+    other, _ = run(npg(NPGConfig(**options)), problem, state)
     assert report.n_backtracks == 0
     np.testing.assert_array_equal(one.params, other.params)
     np.testing.assert_array_equal(one.second_moment, other.second_moment)
@@ -224,7 +226,8 @@ def test_sub_sampling_uses_other_samples_each_time_and_all_for_the_critic() -> N
 
 def test_adapted_numbers_are_remembered_and_reported() -> None:
     problem, state = make_problem()
-    update = trpo(TRPOConfig(adaptive_radius="surrogate", damping="adaptive", cg_warm_start=0.9, **SMALL))
+    options = {"adaptive_radius": "surrogate", "damping": "adaptive", "damped_scale": True, "cg_warm_start": 0.9}
+    update = trpo(TRPOConfig(**options, **SMALL))
     new, first = run(update, problem, state)
     assert (first.trust_radius, first.damping) == (0.01, 0.1)
     assert new.scalars["trust_radius"] == 0.02
