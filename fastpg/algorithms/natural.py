@@ -31,6 +31,7 @@ DAMPING_HELP = (
     "Damping: fixed; adaptive by the ratio of actual to predicted improvement (Levenberg-Marquardt); signal: by "
     "that ratio as far as the gradient is signal."
 )
+DAMPED_SCALE_HELP = "Measure the length of a step with the damped matrix: shorter steps."
 _OF_THE_RADIUS = (
     "radius_shrink",
     "radius_expand",
@@ -78,9 +79,7 @@ class NaturalGradientConfig(CriticConfig):
         "What cg_damping multiplies: the identity, or the diagonal of the Fisher matrix (Fletcher).",
         source=_CONTRIB,
     )
-    damped_scale: bool = argument(
-        False, Flag(), "Measure the length of a step with the damped matrix: shorter steps.", source="fastpg"
-    )
+    damped_scale: bool = argument(True, Flag(), DAMPED_SCALE_HELP, source=_CONTRIB)
     fisher: str = argument(
         "exact",
         Choice(("exact", "empirical")),

@@ -21,8 +21,15 @@ from fastpg.updates.proximity import KLOldNew
 from fastpg.updates.step_length import FixedStep
 
 #: Martens 2010, "Deep learning via Hessian-free optimization": damping by Marquardt's rule (section 4.1), conjugate
-#: gradient nearly to convergence, from 0.95 of its last solution on (4.5), and back over its iterates (4.6).
-HESSIAN_FREE = {"damping": "adaptive", "cg_max_steps": 50, "cg_warm_start": 0.95, "cg_backtracking": True}
+#: gradient nearly to convergence, from 0.95 of its last solution on (4.5), and back over its iterates (4.6). It has no
+#: radius that the damping could shorten.
+HESSIAN_FREE = {
+    "damping": "adaptive",
+    "damped_scale": False,
+    "cg_max_steps": 50,
+    "cg_warm_start": 0.95,
+    "cg_backtracking": True,
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,15 @@ from typing import Any, ClassVar
 from fastpg.algorithms.checks import Choice, Flag, Integer, Optional, Real, argument
 from fastpg.algorithms.config import MAX_COUNT, unused_options
 from fastpg.algorithms.directions import DirectionConfig, make_direction
-from fastpg.algorithms.natural import DAMPING_HELP, DAMPINGS, can_damping_follow, kl_radius, ratio, return_review
+from fastpg.algorithms.natural import (
+    DAMPED_SCALE_HELP,
+    DAMPING_HELP,
+    DAMPINGS,
+    can_damping_follow,
+    kl_radius,
+    ratio,
+    return_review,
+)
 from fastpg.updates.acceptance import AcceptFinite, Backtracking
 from fastpg.updates.local_model import LocalModelUpdate
 from fastpg.updates.minorant import MinorantDirection, penalty_constant
@@ -59,6 +67,7 @@ class TRPOConfig(DirectionConfig):
         f"{DAMPING_HELP} None: signal, or fixed where that is not possible: other directions, cg_damping=0.",
         source="fastpg",
     )
+    damped_scale: bool = argument(False, Flag(), DAMPED_SCALE_HELP, source="fastpg")
     line_search_shrinking_factor: float = argument(
         0.8, Real(1e-6, 1.0 - 1e-6), "Factor between candidates of the line search.", source=_CONTRIB
     )

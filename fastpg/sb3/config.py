@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from fastpg.algorithms.a2c import A2CConfig, a2c
 from fastpg.algorithms.checks import Choice, Flag, Scheduled, argument
 from fastpg.algorithms.config import OnPolicyConfig
-from fastpg.algorithms.natural import DAMPING_HELP, DAMPINGS
+from fastpg.algorithms.natural import DAMPED_SCALE_HELP, DAMPING_HELP, DAMPINGS
 from fastpg.algorithms.ppo import PPOConfig, ppo
 from fastpg.algorithms.trpo import TRPOConfig, trpo
 from fastpg.errors import ConfigError
@@ -104,7 +104,7 @@ class DropInTRPOConfig(TRPOConfig):
 
     center_values: bool = argument(False, Flag(), "Shift the values by their mean error before the first fit.")
     damping: str | None = argument("fixed", Choice(DAMPINGS), DAMPING_HELP)
-    damped_scale: bool = argument(True, Flag(), "Measure the length of a step with the damped matrix.")
+    damped_scale: bool = argument(True, Flag(), DAMPED_SCALE_HELP)
 
 
 @dataclass(frozen=True, kw_only=True)

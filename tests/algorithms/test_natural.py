@@ -109,7 +109,7 @@ def test_contradictions_name_both(arguments: dict[str, Any], names: tuple[str, s
         ({"step_size": 0.1}, ("step_size", "step_rule")),
         ({"step_rule": "fixed"}, ("step_size", "step_rule")),
         ({"step_rule": "fixed", "step_size": 0.1, "target_kl": 0.02}, ("target_kl", "step_rule")),
-        ({"step_rule": "fixed", "step_size": 0.1, "damped_scale": True}, ("damped_scale", "step_rule")),
+        ({"step_rule": "fixed", "step_size": 0.1, "damped_scale": False}, ("damped_scale", "step_rule")),
         (
             {"step_rule": "fixed", "step_size": 0.1, "adaptive_radius": "surrogate"},
             ("adaptive_radius", "step_rule"),
@@ -252,7 +252,7 @@ def test_bounds_of_the_radius_follow_target_kl() -> None:
 
 
 def test_npg_composes() -> None:
-    assert npg(NPGConfig()).radius == KLRadius(target_kl=0.01, is_damped=False)
+    assert npg(NPGConfig()).radius == KLRadius(target_kl=0.01)
     assert npg(NPGConfig()).acceptance == AcceptFinite()
     assert npg(NPGConfig(step_rule="fixed", step_size=0.3)).radius == FixedStep(0.3)
     direction = npg(NPGConfig(solver="cholesky")).direction

@@ -118,6 +118,19 @@ def test_npg_is_trpo_when_the_first_candidate_is_accepted(head: str, damped_scal
     np.testing.assert_array_equal(one.second_moment, other.second_moment)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("certainty", [6.0, 9.0, 12.0])
+def test_trpo_uses_its_radius_where_the_policy_is_nearly_deterministic(certainty: float, dtype: Any) -> None:
+    """There the damping outweighs F: with ``damped_scale`` the step is tiny, without it the line search bounds it."""
+    problem, state = make_problem("discrete", dtype=dtype)
+    params = state.params.copy()
+    params[problem.layout.actor.n_params - 3] += certainty  # the bias of the first action
+    state = OptimizerState.start(params)
+    update = {scaled: trpo(TRPOConfig(damped_scale=scaled, **SMALL)) for scaled in (False, True)}
+    assert 0.002 < run(update[False], problem, state)[1].kl_old_new < 0.01
+    assert 0.0 < run(update[True], problem, state)[1].kl_old_new < 0.001
+
+
 @pytest.mark.parametrize("solver", ["cholesky", "woodbury"])
 @pytest.mark.parametrize("fisher", ["exact", "empirical"])
 @pytest.mark.parametrize("head", HEADS)
