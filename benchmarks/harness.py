@@ -22,18 +22,21 @@ class Contender:
         name: as it appears in tables, for example ``fastpg native`` or ``stable-baselines3``.
         prepare: builds everything up to the first call; returns the function to be timed.
         requires: module that must be importable; None for fastpg itself.
+        environment: module that the environment needs; None if Gymnasium alone has it.
         backend: fastpg's kernel implementation, empty for the peers.
     """
 
     name: str
     prepare: Callable[[], Run]
     requires: str | None = None
+    environment: str | None = None
     backend: str = ""
 
     def missing(self) -> str | None:
         """Why this contender cannot run here, or None."""
-        if self.requires is not None and importlib.util.find_spec(self.requires) is None:
-            return f"{self.requires} is not installed (pip install 'fastpg[bench]')"
+        for module in (self.requires, self.environment):
+            if module is not None and importlib.util.find_spec(module) is None:
+                return f"{module} is not installed (pip install 'fastpg[peers]')"
         if self.backend and self.backend not in backends.available():
             return f"backend {self.backend} is not available (have: {', '.join(backends.available())})"
         return None

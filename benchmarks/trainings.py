@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -10,8 +12,10 @@ import numpy as np
 from benchmarks.contenders import fastpg_contenders, peer
 from benchmarks.harness import Contender, Run, Workload
 
-N_ITERATIONS = 3  # enough to leave the returns of a random policy (22 on CartPole) behind
-N_TO_LEARN = 7  # 114,688 steps, where evaluations of TRPO near the limit of CartPole
+#: Three iterations of 8 environments, 2048 steps: enough to leave a random policy's returns (22 on CartPole) behind.
+TOTAL = 3 * 8 * 2048
+#: Seven, where evaluations of TRPO near the limit of CartPole.
+LONG_TOTAL = 7 * 8 * 2048
 CLEANRL = {
     "n_steps": 128,
     "batch_size": 128,
@@ -30,7 +34,8 @@ def training(
     *others: Contender,
     total: int,
     least_return: float,
-    is_long: bool = False,
+    environment: str | None = None,
+    rounds: int = 3,
     **arguments: Any,
 ) -> Workload:
     """``algorithm`` with the settings given; everybody must reach ``least_return`` in the end.
@@ -42,7 +47,8 @@ def training(
         *others: the peers.
         total: steps.
         least_return: mean over the last episodes that shows that something was learned.
-        is_long: there is a shorter one of the same algorithm and environment.
+        environment: module that the environment needs; None if Gymnasium alone has it.
+        rounds: trainings of each that are timed.
         **arguments: of fastpg's constructor.
     """
 
@@ -60,6 +66,7 @@ def training(
     def check(mean_return: float) -> None:
         assert mean_return > least_return
 
+    is_long = total > TOTAL
     kind = "CleanRL's schedule" if arguments else f"{total:,} steps" if is_long else "end to end"
     return Workload(
         group="training",
@@ -67,9 +74,9 @@ def training(
         title=f"{algorithm} {kind}, {env_id}, {n_envs} environments",
         unit="step",
         n_units=total,
-        contenders=(*fastpg_contenders(prepare), *others),
+        contenders=tuple(replace(each, environment=environment) for each in (*fastpg_contenders(prepare), *others)),
         check=check,
-        rounds=3,
+        rounds=rounds,
         is_rate=True,
     )
 
@@ -81,9 +88,37 @@ def family(name: str, algorithm: str, env_id: str, n_envs: int, total: int) -> C
     return peer(name, library, "benchmarks.peers.sb3_family:train", library, algorithm, env_id, **options)
 
 
+def environment_alone(env_id: str, n_envs: int, total: int) -> Contender:
+    """As many steps with random actions; it learns nothing, and every check of a return passes."""
+
+    def prepare() -> Run:
+        import gymnasium as gym
+
+        envs = gym.make_vec(env_id, num_envs=n_envs, vectorization_mode="sync")
+        envs.action_space.seed(0)
+        actions = [envs.action_space.sample() for _ in range(256)]
+
+        def run() -> float:
+            envs.reset(seed=0)
+            for step in range(total // n_envs):
+                envs.step(actions[step % len(actions)])
+            return math.inf
+
+        return run
+
+    return Contender("environment alone", prepare)
+
+
+def halfcheetah() -> Workload:
+    """TRPO where most of the time is the environment's; -375 is the return before the first update."""
+    env_id, n_envs, total = "HalfCheetah-v5", 8, LONG_TOTAL
+    others = family("sb3-contrib", "TRPO", env_id, n_envs, total), environment_alone(env_id, n_envs, total)
+    return training("TRPO", env_id, n_envs, *others, total=total, least_return=-350.0, environment="mujoco", rounds=1)
+
+
 def workloads() -> tuple[Workload, ...]:
     """In the order of the table."""
-    cartpole, pendulum, total = "CartPole-v1", "Pendulum-v1", 8 * 2048 * N_ITERATIONS
+    cartpole, pendulum, total = "CartPole-v1", "Pendulum-v1", TOTAL
     steps = {"n_envs": 8, "n_steps": 2048, "total_timesteps": total}
     tianshou = {
         name: peer("tianshou", "tianshou", "benchmarks.peers.tianshou:train", name, cartpole, **steps)
@@ -100,16 +135,14 @@ def workloads() -> tuple[Workload, ...]:
     )
     ppo = [family(name, "PPO", cartpole, 8, total) for name in ("stable-baselines3", "SBX")]
     on_pendulum = [family(name, "PPO", pendulum, 8, total) for name in ("stable-baselines3", "SBX")]
-    trpo, longer_trpo = (
-        family("sb3-contrib", "TRPO", cartpole, 8, 8 * 2048 * n_iterations)
-        for n_iterations in (N_ITERATIONS, N_TO_LEARN)
-    )
+    trpo, longer_trpo = (family("sb3-contrib", "TRPO", cartpole, 8, n_steps) for n_steps in (TOTAL, LONG_TOTAL))
     learned = {"total": total, "least_return": 40.0}
     return (
         training("PPO", cartpole, 8, *ppo, tianshou["PPO"], **learned),
         training("PPO", cartpole, 4, cleanrl, **learned, **CLEANRL),
         training("TRPO", cartpole, 8, trpo, tianshou["TRPO"], **learned),
-        training("TRPO", cartpole, 8, longer_trpo, total=8 * 2048 * N_TO_LEARN, least_return=150.0, is_long=True),
+        training("TRPO", cartpole, 8, longer_trpo, total=LONG_TOTAL, least_return=150.0),
+        halfcheetah(),
         training("NPG", cartpole, 8, tianshou["NPG"], **learned),
         training("PPO", pendulum, 8, *on_pendulum, rltools, total=total, least_return=-1450.0),
     )

@@ -171,7 +171,7 @@ def test_trpo_on_pendulum_with_tuned_settings(damping: dict[str, Any]) -> None:
 def test_trpo_on_lunarlander_with_defaults() -> None:
     """At least what sb3-contrib gives with the same settings: 172 with a standard error of 45 (208, 204, -8, 229, 229).
 
-    Measured: 237 with a standard error of 5 (243, 222, 249, 231, 239); 226 with one of 7 over seeds 0 to 14.
+    Measured: 237 with a standard error of 5 (243, 222, 249, 231, 239); 226 with one of 8 over seeds 0 to 14.
     """
     pytest.importorskip("Box2D")
     means = mean_returns("TRPO", "LunarLander-v3", 300_000, n_envs=8)
