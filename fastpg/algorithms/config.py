@@ -157,6 +157,8 @@ class OnPolicyConfig:
     algorithm: ClassVar[str] = "on-policy"
     #: name -> defaults that differ from those of the fields
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    #: name -> what its default was in an earlier version, which may be saved where it has no effect
+    former_defaults: ClassVar[Mapping[str, Any]] = {}
 
     def __post_init__(self) -> None:
         values = {name: getattr(self, name) for name in self.fields()}
@@ -204,7 +206,21 @@ class OnPolicyConfig:
                 arguments[name] = _stand_in(name, cls.fields()[name], value[_LOST])
             elif value == _INFINITY:
                 arguments[name] = math.inf
+        for name in cls._outdated(arguments) - overrides.keys():
+            del arguments[name]
         return cls.from_arguments(arguments)
+
+    @classmethod
+    def _outdated(cls, arguments: Mapping[str, Any]) -> set[str]:
+        """The ``arguments`` that are at a former default and contradict another one: options without effect."""
+        if not cls.former_defaults:
+            return set()
+        given = {**cls._preset(arguments.get("preset")), **arguments}
+        values = {name: given.get(name, default_of(spec)) for name, spec in cls.fields().items()}
+        rejected = {problem.partition(":")[0] for problem in find_problems(cls.fields(), values)}
+        pairs = [needed for needed, _ in cls._contradictions(values, rejected) if not needed & rejected]
+        former = {name for name, default in cls.former_defaults.items() if values[name] == default}
+        return former & arguments.keys() & set().union(*pairs)
 
     def to_json(self) -> dict[str, Any]:
         """The arguments as JSON values; a Python function is represented by its description only."""

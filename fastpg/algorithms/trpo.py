@@ -99,6 +99,7 @@ class TRPOConfig(DirectionConfig):
     )
 
     algorithm: ClassVar[str] = "TRPO"
+    former_defaults: ClassVar[Mapping[str, Any]] = {"damping": "fixed", "damped_scale": True}
 
     @classmethod
     def _contradictions(cls, values: Mapping[str, Any], rejected: set[str]) -> Iterable[tuple[set[str], str]]:

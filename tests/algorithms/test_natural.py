@@ -182,6 +182,40 @@ def test_damping_of_npg_is_fixed() -> None:
         NPGConfig(damping=None)
 
 
+FORMER = {"damping": "fixed", "damped_scale": True}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names"),
+    [
+        ({"direction": "ksd"}, ("damped_scale",)),
+        ({"direction": "tonga"}, ("damping",)),
+        ({"penalty": "theory"}, ("damping", "damped_scale")),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:penalty='theory' takes tiny steps")
+def test_a_former_default_without_effect_can_be_loaded(arguments: dict[str, Any], names: tuple[str, ...]) -> None:
+    """A model that was saved when it was the default."""
+    config = TRPOConfig(**arguments)
+    saved = config.to_json() | FORMER
+    loaded = TRPOConfig.from_json(saved)
+    assert [getattr(loaded, name) for name in names] == [getattr(config, name) for name in names]
+    for refused in (lambda: TRPOConfig.from_json(saved, **FORMER), lambda: TRPOConfig.from_arguments(saved)):
+        with pytest.raises(ConfigError, match=f"- {names[0]}: expected its default"):
+            refused()
+
+
+def test_a_former_default_with_effect_stays() -> None:
+    loaded = TRPOConfig.from_json(TRPOConfig().to_json() | FORMER)
+    assert (loaded.effective_damping, loaded.damped_scale) == ("fixed", True)
+
+
+def test_what_contradicts_without_being_a_former_default_is_refused() -> None:
+    saved = TRPOConfig(direction="tonga").to_json() | {"damping": "adaptive"}
+    with pytest.raises(ConfigError, match="- damping: expected its default"):
+        TRPOConfig.from_json(saved)
+
+
 def test_every_option_of_trpo_reaches_its_part() -> None:
     update = trpo(
         TRPOConfig(
