@@ -281,6 +281,8 @@ def unused_options(
 ) -> Iterable[tuple[set[str], str]]:
     """A contradiction for each of ``names`` that was changed although another argument leaves it without effect.
 
+    What the preset says was not changed.
+
     Args:
         config_class: where the defaults are.
         values: of all arguments.
@@ -289,9 +291,10 @@ def unused_options(
     """
     chooser, wanted = because
     specs = config_class.fields()
+    preset = config_class._preset(values["preset"])
     for name in names:
         default = default_of(specs[name])
-        if values[name] != default:
+        if values[name] not in (default, preset.get(name, default)):
             yield (
                 {name, chooser},
                 f"{name}: expected its default {default!r} with {chooser}={values[chooser]!r}, which does not use it, "

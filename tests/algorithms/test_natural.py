@@ -182,6 +182,13 @@ def test_damping_of_npg_is_fixed() -> None:
         NPGConfig(damping=None)
 
 
+def test_hessian_free_can_have_fixed_steps() -> None:
+    """Which leave one of the preset's options without effect."""
+    config = NPGConfig.from_arguments({"preset": "hessian_free", "step_rule": "fixed", "step_size": 0.1})
+    assert npg(config).radius == FixedStep(0.1)
+    assert NPGConfig.from_json(config.to_json() | {"damped_scale": True}).step_size == 0.1
+
+
 FORMER = {"damping": "fixed", "damped_scale": True}
 
 
