@@ -80,9 +80,14 @@ class SampledPolicy:
         return surrogate_evaluate(params, *self._sample, *self._old_policy, **self._options, ent_coef=self.ent_coef)
 
     def fisher(self, kind: Literal["exact", "empirical"] = "exact") -> Fisher:
-        """F with the activations of theta_old; the expectation over actions, or the actions that were taken."""
-        actions = None if kind == "exact" else self.actions
-        return bind_fisher(self.params, self.observations, actions=actions, **self._options)
+        """F with the activations of theta_old; the expectation over actions, or the actions that were taken.
+
+        Made once, and kept as long as this problem is.
+        """
+        if kind not in self._fishers:
+            actions = None if kind == "exact" else self.actions
+            self._fishers[kind] = bind_fisher(self.params, self.observations, actions=actions, **self._options)
+        return self._fishers[kind]
 
     def hessian_vector_product(self, vector: Array) -> Array:
         """The Hessian of L times ``vector`` (P,)."""
@@ -170,6 +175,11 @@ class SampledPolicy:
     @property
     def _options(self) -> dict[str, Any]:
         return {"layout": self.layout, "n_threads": self.n_threads, "backend": self.backend}
+
+    @cached_property
+    def _fishers(self) -> dict[str, Fisher]:
+        """The Fisher matrices that were asked for, by their kind."""
+        return {}
 
     @cached_property
     def _old_policy(self) -> tuple[Array, Array]:

@@ -9,8 +9,9 @@ Kakade 2001, "A Natural Policy Gradient"; Schulman et al. 2015, Appendix C for t
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -43,7 +44,7 @@ class Ray:
         residual: of the linear system, relative to g; None where there is none.
         damping: lambda.
         memory: arrays to remember for the next update.
-        alternatives: earlier iterates of the solver, in their order.
+        alternatives: make the earlier iterates of the solver, in their order, for a product with the matrix each.
         numbers: fields of the ``UpdateReport`` that only this direction knows.
     """
 
@@ -59,7 +60,7 @@ class Ray:
     residual: float | None = None
     damping: float | None = None
     memory: Mapping[str, Array] = field(default_factory=dict)
-    alternatives: tuple[Ray, ...] = ()
+    alternatives: tuple[Callable[[], Ray], ...] = ()
     numbers: Mapping[str, Any] = field(default_factory=dict)
 
     def predicted(self, length: float) -> float:
@@ -186,7 +187,7 @@ class NaturalGradient:
             residual=float(solution.residual),
             damping=damping,
             memory=memory,
-            alternatives=tuple(Ray(**matrix.ray(iterate.copy(), gradient)) for iterate in solution.iterates),
+            alternatives=tuple(partial(matrix.iterate, iterate, gradient) for iterate in solution.iterates),
         )
 
     def adapted(self, ray: Ray, *, actual: float, predicted: float, signal: float = 1.0) -> dict[str, float]:
@@ -218,6 +219,10 @@ class _Matrix:
         self.fisher = problem.fisher(parts.fisher)
         self.scale = self.fisher.diagonal() if is_diag else None
         self.damping = damping if is_diag else damping / metric_scale
+
+    def iterate(self, y: Array, gradient: Array) -> Ray:
+        """The ray of an iterate ``y`` of the solver."""
+        return Ray(**self.ray(y.copy(), gradient))
 
     def ray(self, y: Array, gradient: Array, curvature: float | None = None) -> dict[str, Any]:
         """The fields of the ray x = y / c; ``curvature`` is y'(F + lambda' S')y where it is known."""

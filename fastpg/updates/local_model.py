@@ -15,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 import numpy as np
 
@@ -164,6 +165,7 @@ class LocalModelUpdate:
         move = self.move(policy, old, seed=seed, update_index=update_index)
         new = old.remember(move.scalars, {} if move.ray is None else move.ray.memory)
         new = new.remember(*self._prospect(move, policy, problem))
+        del policy  # and the activations that it keeps
         if move.params is not None:
             new = replace(new, params=with_head(old.params, move.params))
         new.check_finite(ADVICE)
@@ -235,8 +237,10 @@ class LocalModelUpdate:
         Martens 2010, "Deep learning via Hessian-free optimization", section 4.6: later iterates are better for the
         model, earlier ones often for the function.
         """
+        if not ray.alternatives:
+            return ray
         best, best_surrogate = ray, -math.inf
-        for iterate in reversed((*ray.alternatives, ray) if ray.alternatives else ()):
+        for iterate in chain([ray], (make() for make in reversed(ray.alternatives))):
             length = self.radius.length(iterate, radius)
             if not length > 0.0:
                 continue
@@ -245,10 +249,9 @@ class LocalModelUpdate:
             if not surrogate >= best_surrogate:
                 break
             best, best_surrogate = iterate, surrogate
-        if best is ray:
-            return ray
         return replace(
             ray,
+            alternatives=(),
             vector=best.vector,
             slope=best.slope,
             curvature=best.curvature,

@@ -162,6 +162,20 @@ def test_a_rejected_search_costs_forward_passes_only(adaptive_radius: str | None
     assert calls == {"surrogate_gradient": 1, "surrogate_evaluate": 4, "bind_fisher": 1}
 
 
+@pytest.mark.parametrize("fisher", ["exact", "empirical"])
+def test_noise_is_solved_for_with_the_activations_of_the_step(fisher: str) -> None:
+    problem, state = make_problem()
+    update = trpo(TRPOConfig(damping="signal", fisher=fisher, **SMALL))
+    counted = ("surrogate_gradient", "bind_fisher")
+    with mock.patch.multiple(
+        problem_module, **{name: mock.Mock(wraps=getattr(problem_module, name)) for name in counted}
+    ):
+        found = move(update, problem, state)
+        calls = {name: getattr(problem_module, name).call_count for name in counted}
+    assert found.signal is not None
+    assert calls == {"surrogate_gradient": 2, "bind_fisher": 1}
+
+
 def test_failed_search_leaves_the_policy_bit_for_bit_and_trains_the_critic() -> None:
     problem, state = make_problem(dtype=np.float32)
     options = {"target_kl": 50.0, "radius_max": 50.0, "cg_damping": 1e-3, "line_search_max_iter": 1}

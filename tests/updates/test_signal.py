@@ -136,6 +136,15 @@ def test_the_memory_of_the_solver_is_that_of_the_gradient_alone() -> None:
     assert shares[0] == shares[1]
 
 
+def test_no_earlier_iterate_is_made_for_the_noise() -> None:
+    problem = noisy(0, noise=0.5)
+    direction = replace(EXACT, solver=ConjugateGradient(max_iterations=5, spacing=1.3))
+    ray = direction(problem, problem.gradient, Context())
+    assert len(ray.alternatives) > 1
+    signal_share(problem, direction, problem.gradient, ray, Context())
+    assert problem.calls["product"] == 0
+
+
 # --- the radius -----------------------------------------------------------------------------------------------------
 
 
