@@ -217,7 +217,7 @@ class _Matrix:
         self._metric_scale = metric_scale
         self._is_quadratic = parts.is_quadratic
         self.fisher = problem.fisher(parts.fisher)
-        self.scale = self.fisher.diagonal() if is_diag else None
+        self.scale = _positive(self.fisher.diagonal()) if is_diag else None
         self.damping = damping if is_diag else damping / metric_scale
 
     def iterate(self, y: Array, gradient: Array) -> Ray:
@@ -237,3 +237,8 @@ class _Matrix:
             "fisher_curvature": (curvature - self.damping * dot(y, scaled)) / c,
             "model_curvature": -curvature / c if self._is_quadratic else 0.0,
         }
+
+
+def _positive(diagonal: Array) -> Array:
+    """``diagonal`` of F with 1 for 0: no sample knows the parameter (a dead input), and its row and gradient are 0."""
+    return np.where(diagonal == 0, diagonal.dtype.type(1), diagonal)

@@ -230,6 +230,22 @@ def test_singular_fisher_matrix(head: str, damping: float, dtype: Any) -> None:
     assert report.status in {UpdateStatus.IMPROVED, UpdateStatus.NO_ACCEPTABLE_STEP, UpdateStatus.CG_BREAKDOWN}
 
 
+@pytest.mark.parametrize("solver", ["cg", "cholesky", "woodbury"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_dead_input_has_no_scale_and_does_not_move(solver: str, dtype: Any) -> None:
+    problem, state = make_problem(dtype=dtype)
+    observations = problem.batch.observations.copy()
+    observations[:, 0] = 0.0
+    problem = replace(problem, batch=replace(problem.batch, observations=observations))
+    new, report = run(trpo(TRPOConfig(solver=solver, damping_metric="diag", **SMALL)), problem, state)
+    assert report.status is UpdateStatus.IMPROVED
+    assert report.n_cg_breakdowns == 0
+    changed = (new.params != state.params)[: problem.layout.actor.n_params]
+    weights = problem.layout.policy.views(changed[: problem.layout.policy.n_params])[0][0]
+    assert not weights[0].any()
+    assert weights[1:].all()
+
+
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
 def test_exploding_ratios_are_rejected() -> None:
     """A fixed step so long that the policy's outputs overflow: nothing is taken."""
