@@ -139,7 +139,8 @@ class TRPOConfig(DirectionConfig):
     @property
     def effective_damping(self) -> str:
         """``damping`` with its default."""
-        if self.damping is None and self.direction == "natural" and can_damping_follow(self.cg_damping):
+        is_natural = self.direction == "natural" and self.penalty is None
+        if self.damping is None and is_natural and can_damping_follow(self.cg_damping):
             return "signal"
         return super().effective_damping
 

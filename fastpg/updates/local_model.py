@@ -225,7 +225,7 @@ class LocalModelUpdate:
     def _trial(self, move: Move, ray: Ray) -> Trial:
         return Trial(
             ray=ray,
-            length=self.radius.length(ray, move.radius),
+            length=move.length,
             radius=move.radius,
             proximity=self.proximity,
             before=move.before,

@@ -9,7 +9,8 @@ the gradient stands out of its noise and near 0 where it does not; a single valu
 
 The norm test of Byrd, Chin, Nocedal, Wu 2012, "Sample size selection in optimization methods for machine learning",
 section 3, compares the same two numbers in the Euclidean norm, to choose a sample size; McCandlish et al. 2018, "An
-Empirical Model of Large-Batch Training", call their ratio the gradient noise scale. Here it chooses a radius.
+Empirical Model of Large-Batch Training", call their ratio the gradient noise scale. Here it chooses the radius or the
+damping of a step.
 """
 
 from __future__ import annotations

@@ -168,11 +168,22 @@ def test_sb3_contribs_damping_is_two_options_away() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"cg_damping": 0.0}, {"cg_damping": 1e3}, *({"direction": name} for name in ("newton", "ksd", "tonga"))],
+    [
+        {"cg_damping": 0.0},
+        {"cg_damping": 1e3},
+        *({"direction": name} for name in ("newton", "ksd", "tonga")),
+    ],
 )
 def test_damping_of_trpo_is_fixed_where_it_cannot_follow_the_signal(arguments: dict[str, Any]) -> None:
     config = TRPOConfig(**arguments)
     assert config.effective_damping == "fixed"
+    assert not trpo(config).is_signal_measured
+
+
+def test_the_theoretical_penalty_measures_no_signal() -> None:
+    with pytest.warns(UserWarning, match="tiny steps"):
+        config = TRPOConfig(penalty="theory")
+    assert not config.is_signal_measured
     assert not trpo(config).is_signal_measured
 
 
