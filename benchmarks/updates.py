@@ -9,6 +9,7 @@ import numpy as np
 
 from benchmarks.contenders import fastpg_contenders, peer, task_contenders
 from benchmarks.harness import Run, Workload
+from fastpg.algorithms.trpo import TRPOConfig, trpo
 from fastpg.bench import problems, tasks
 from fastpg.bench.tasks import Task, relative_error, shape_of
 from fastpg.kernels.layout import ActorCriticLayout
@@ -33,8 +34,14 @@ def of_task(group: str, task: Task) -> Workload:
     return Workload(group, task.name, title, task.unit, task.n_units, task_contenders(task), task.check, n_flops)
 
 
-def trpo_update(shape: str, n_samples: int) -> Workload:
-    """One update of policy and critic on a batch, with sb3-contrib's defaults and its measure of the divergence."""
+def trpo_update(shape: str, n_samples: int, *, is_own: bool = False) -> Workload:
+    """One update of policy and critic on a batch, with sb3-contrib's arguments.
+
+    Args:
+        shape: key of ``SHAPES``.
+        n_samples: in the batch.
+        is_own: as fastpg does it by default, alone; else as sb3-contrib measures divergences and lengths, beside it.
+    """
     layout = SHAPES[shape]
     problem = partial(problems.trust_region_problem, layout, n_samples)
 
@@ -42,7 +49,8 @@ def trpo_update(shape: str, n_samples: int) -> Workload:
         rollout = {name: a.astype(dtype) if a.dtype.kind == "f" else a for name, a in problem().rollout.items()}
         samples = SampledProblem(batch=Batch(**rollout), layout=layout, backend=backend)
         state = OptimizerState.start(problem().policy.params.astype(dtype))
-        update = _update(problem().arguments)
+        arguments = problem().arguments
+        update = trpo(TRPOConfig(n_steps=n_samples, **arguments)) if is_own else _update(arguments)
         return lambda: update(state, samples, progress_remaining=1.0, seed=problems.SEED, update_index=0)[0].params
 
     def check(params: np.ndarray) -> None:
@@ -52,9 +60,10 @@ def trpo_update(shape: str, n_samples: int) -> Workload:
             assert relative_error(params[part], expected[part], scale=expected[part] - old[part]) < 1e-3
 
     contrib = peer("sb3-contrib", "sb3_contrib", "fastpg.bench.peers.sb3_trpo:update", problem)
-    title = f"TRPO update, {n_samples} samples, {shape_of(layout)}"
-    contenders = (*fastpg_contenders(prepare), contrib)
-    return Workload("updates", f"trpo_update-{shape}-{n_samples}", title, "update", 1, contenders, check, rounds=15)
+    title = f"TRPO update{' with its own defaults' if is_own else ''}, {n_samples} samples, {shape_of(layout)}"
+    name = f"trpo_{'own_' if is_own else ''}update-{shape}-{n_samples}"
+    contenders = fastpg_contenders(prepare) if is_own else (*fastpg_contenders(prepare), contrib)
+    return Workload("updates", name, title, "update", 1, contenders, check, rounds=15)
 
 
 def _update(arguments: dict[str, Any]) -> LocalModelUpdate:
@@ -97,4 +106,5 @@ def workloads() -> tuple[Workload, ...]:
     solves = [tasks.conjugate_gradient(f"conjugate_gradient-large-2048-{n}", n_iterations=n, **large) for n in (10, 15)]
     solves.append(tasks.conjugate_gradient("bind_cg-large-2048-10", n_iterations=10, is_bound=False, **large))
     timed = tuple(of_task("updates", task) for task in (*ppo, *wide, *fisher, *solves))
-    return (*timed, trpo_update("small", 2048), trpo_update("large", 2048))
+    trpo_updates = [trpo_update(shape, 2048, is_own=is_own) for is_own in (False, True) for shape in SHAPES]
+    return (*timed, *trpo_updates)
