@@ -2,7 +2,8 @@
 
 Schulman, Levine, Moritz, Jordan, Abbeel 2015, "Trust Region Policy Optimization", equation 14 and Appendix C. Names,
 defaults and acceptance (strict comparisons, no sufficient increase) are sb3-contrib's. The divergence is the paper's:
-KL(old || new), summed over action dimensions; sb3-contrib takes KL(new || old), averaged over them.
+KL(old || new), summed over action dimensions; sb3-contrib takes KL(new || old), averaged over them. The damping follows
+the signal of the gradient and does not shorten the step; there it is constant, and does.
 """
 
 from __future__ import annotations
