@@ -53,7 +53,9 @@ class NaturalGradientConfig(CriticConfig):
         source=_CONTRIB,
     )
     cg_max_steps: int = argument(15, Integer(1, MAX_COUNT), "Iterations of conjugate gradient.", source=_CONTRIB)
-    cg_damping: float = argument(0.1, Real(0.0), "Added to the diagonal of the Fisher matrix.", source=_CONTRIB)
+    cg_damping: float = argument(
+        0.1, Real(0.0), "Added to the diagonal of the Fisher matrix; where an adaptive damping starts.", source=_CONTRIB
+    )
     cg_tolerance: float = argument(
         1e-5, Real(0.0), "Residual, relative to the gradient, at which conjugate gradient ends.", source="fastpg"
     )
@@ -89,7 +91,7 @@ class NaturalGradientConfig(CriticConfig):
     prediction: str = argument(
         "linear",
         Choice(("linear", "quadratic")),
-        "Local model that predicts the improvement: linear (g's), or quadratic (g's - s'Fs / 2).",
+        "Local model that predicts the improvement: linear (g's), or quadratic (g's - s'(F + damping)s / 2).",
         source="Schulman et al. 2015, Appendix C",
     )
     ent_coef: float = argument(0.0, Real(), "Weight of the entropy in the surrogate.", source="fastpg")
@@ -121,6 +123,15 @@ class NaturalGradientConfig(CriticConfig):
         "Upper bound of the radius, nats; None: three times target_kl.",
         source="fastpg",
     )
+
+    def _cautions(self) -> list[str]:
+        if self.cg_damping > 0.0:
+            return super()._cautions()
+        return [
+            "cg_damping=0 leaves the Fisher matrix singular where samples are few or inputs are dead: conjugate "
+            "gradient may break down, and such an update takes no step or a poor one. 1e-3 is a usual small value.",
+            *super()._cautions(),
+        ]
 
     @property
     def effective_damping(self) -> str:

@@ -169,7 +169,6 @@ def test_sb3_contribs_damping_is_two_options_away() -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        {"cg_damping": 0.0},
         {"cg_damping": 1e3},
         *({"direction": name} for name in ("newton", "ksd", "tonga")),
     ],
@@ -178,6 +177,14 @@ def test_damping_of_trpo_is_fixed_where_it_cannot_follow_the_signal(arguments: d
     config = TRPOConfig(**arguments)
     assert config.effective_damping == "fixed"
     assert not trpo(config).is_signal_measured
+
+
+@pytest.mark.parametrize("config_class", [TRPOConfig, NPGConfig])
+def test_no_damping_is_a_warning_and_stays(config_class: type[TRPOConfig] | type[NPGConfig]) -> None:
+    with pytest.warns(UserWarning, match="cg_damping=0 leaves the Fisher matrix singular"):
+        config = config_class(cg_damping=0.0)
+    assert config.effective_damping == "fixed"
+    assert not config.is_signal_measured
 
 
 def test_the_theoretical_penalty_measures_no_signal() -> None:
