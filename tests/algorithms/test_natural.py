@@ -128,7 +128,7 @@ def test_a_rejected_argument_is_not_reported_twice() -> None:
     assert str(info.value).count("\n  - ") == 2
 
 
-def test_defaults_of_trpo_are_sb3_contribs() -> None:
+def test_defaults_of_trpo_are_sb3_contribs_but_for_the_damping() -> None:
     """https://sb3-contrib.readthedocs.io/en/master/modules/trpo.html, version 2.9."""
     config = TRPOConfig()
     expected = {
