@@ -103,7 +103,11 @@ def main(arguments: list[str] | None = None) -> None:
         arguments: in place of ``sys.argv[1:]``.
     """
     given = sys.argv[1:] if arguments is None else arguments
-    sys.exit(run(lambda: app.main(given, prog_name="fastpg", standalone_mode=False), debug="--debug" in given))
+    code = run(lambda: app.main(given, prog_name="fastpg", standalone_mode=False), debug="--debug" in given)
+    # CPython remembers an interrupt that fell into an exec of source (of a dataclass in a module on its way in, say) as
+    # unhandled until the next exec, and ``python -m`` then ends by SIGINT instead of with the code.
+    exec("")
+    sys.exit(code)
 
 
 def run(action: Callable[[], Any], *, debug: bool) -> int:

@@ -359,6 +359,15 @@ def test_interrupt_saves_the_last_model(tmp_path):
     assert fastpg("eval", path, "--episodes", "1").returncode == 0
 
 
+def test_the_exit_code_of_an_interrupt_that_fell_into_an_exec(tmp_path):
+    """``python -m`` would leave by a signal then, though the interrupt was handled."""
+    interrupt = 'if Failing.n_steps > 300: exec("raise KeyboardInterrupt")\n        return'
+    (tmp_path / "failing_env.py").write_text(FAILING_ENV.replace("return", interrupt))
+    result = fastpg("train", "ppo", "failing_env:Failing-v0", "--run-dir", "run", *SMALL, cwd=tmp_path)
+    assert result.returncode == 130, result.stderr
+    assert "Interrupted: the model as of step 256 is in run/model.fastpg" in result.stderr
+
+
 # --- info, help ----------------------------------------------------------------------------------------------------
 
 
