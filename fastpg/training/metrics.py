@@ -113,6 +113,7 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("train/n_zero_gradients", "updates", "Updates skipped so far because the gradient was zero."),
     Metric("train/n_cg_breakdowns", "updates", "Updates so far in which conjugate gradient broke down."),
+    Metric("train/n_cg_stagnations", "updates", "Updates so far in which rounding stopped conjugate gradient."),
     Metric("train/n_line_search_failures", "updates", "Updates so far in which no step was acceptable."),
     Metric("train/n_steps_taken_back", "updates", "Steps so far that the return of the next rollout made void."),
     Metric("train/minorant", "return", "Lower bound M of the improvement of the return, after the step."),

@@ -40,6 +40,7 @@ class Ray:
         is_step: x has its length already; it is not to be scaled.
         is_interior: such a step that the radius did not limit.
         has_broken_down: the solver met a direction without positive curvature or a number that is not finite.
+        has_stagnated: rounding stopped the solver; x is the best of its iterates.
         iterations: products with the matrix, 0 for a direct solver.
         residual: of the linear system, relative to g; None where there is none.
         damping: lambda.
@@ -56,6 +57,7 @@ class Ray:
     is_step: bool = False
     is_interior: bool = False
     has_broken_down: bool = False
+    has_stagnated: bool = False
     iterations: int = 0
     residual: float | None = None
     damping: float | None = None
@@ -183,6 +185,7 @@ class NaturalGradient:
         return Ray(
             **ray,
             has_broken_down=solution.status.name == CGStatus.BREAKDOWN.name,
+            has_stagnated=solution.status.name == CGStatus.STAGNATION.name,
             iterations=int(solution.iterations),
             residual=float(solution.residual),
             damping=damping,

@@ -43,6 +43,7 @@ _COUNTERS = {
     UpdateStatus.NO_ACCEPTABLE_STEP: "n_line_search_failures",
 }
 _BREAKDOWNS = "n_cg_breakdowns"
+_STAGNATIONS = "n_cg_stagnations"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -310,6 +311,7 @@ class LocalModelUpdate:
             step_distance=0.0 if evaluation is None or move.search is None else move.search.distance,
             n_zero_gradients=int(new.scalars.get("n_zero_gradients", 0)),
             n_cg_breakdowns=int(new.scalars.get(_BREAKDOWNS, 0)),
+            n_cg_stagnations=int(new.scalars.get(_STAGNATIONS, 0)),
             n_line_search_failures=int(new.scalars.get("n_line_search_failures", 0)),
             n_steps_taken_back=None if self.review is None else int(new.scalars.get(STEPS_TAKEN_BACK, 0)),
         )
@@ -334,6 +336,8 @@ def _counted(move: Move, old: OptimizerState) -> Move:
     names = {_COUNTERS[move.status]} if move.status in _COUNTERS else set()
     if move.status is UpdateStatus.CG_BREAKDOWN or (move.ray is not None and move.ray.has_broken_down):
         names.add(_BREAKDOWNS)
+    if move.ray is not None and move.ray.has_stagnated:
+        names.add(_STAGNATIONS)
     counters = {name: old.scalars.get(name, 0.0) + 1.0 for name in names}
     return replace(move, scalars={**move.scalars, **counters})
 

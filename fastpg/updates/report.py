@@ -70,6 +70,7 @@ class UpdateReport:
             surrogate can exceed the clip range by is of this size.
         n_zero_gradients: updates skipped so far for a zero gradient.
         n_cg_breakdowns: updates so far in which conjugate gradient broke down.
+        n_cg_stagnations: updates so far in which rounding stopped it before the tolerance.
         n_line_search_failures: updates so far without an acceptable step.
         minorant: lower bound M of the improvement of the return, after the step.
         minorant_surrogate: its first term, mean(ratio A) / (1 - gamma) less the value at the old parameters.
@@ -118,6 +119,7 @@ class UpdateReport:
     gradient_step: float | None = None
     n_zero_gradients: int | None = None
     n_cg_breakdowns: int | None = None
+    n_cg_stagnations: int | None = None
     n_line_search_failures: int | None = None
     minorant: float | None = None
     minorant_surrogate: float | None = None

@@ -106,6 +106,7 @@ def test_diagnostics_are_logged() -> None:
         "surrogate_before",
         "n_zero_gradients",
         "n_cg_breakdowns",
+        "n_cg_stagnations",
         "n_line_search_failures",
     }
     assert len(rows) == 2

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastpg.errors import NumericsError
-from fastpg.kernels.linear_solve import CGStatus
+from fastpg.kernels.linear_solve import CGStatus, conjugate_gradient
+from fastpg.types import Array
 from fastpg.updates.acceptance import AcceptFinite, Backtracking
 from fastpg.updates.damping import FixedDamping, MarquardtDamping
 from fastpg.updates.directions import ConjugateGradient, Gradient, NaturalGradient
@@ -22,7 +23,7 @@ from fastpg.updates.radius import RadiusController
 from fastpg.updates.report import UpdateStatus
 from fastpg.updates.state import OptimizerState
 from fastpg.updates.step_length import AdaptiveRadius, FixedStep, KLRadius
-from tests.updates.quadratic import QuadraticProblem, random_problem
+from tests.updates.quadratic import Matrix, QuadraticProblem, random_problem
 
 DELTA = 0.01
 EXACT = NaturalGradient(solver=ConjugateGradient(max_iterations=50), damping=FixedDamping(0.0))
@@ -401,6 +402,29 @@ def test_breakdown_on_the_way_uses_what_was_found_and_is_counted() -> None:
     assert found.scalars["n_cg_breakdowns"] == 1.0
     if found.ray.curvature > 0.0:
         assert found.status is UpdateStatus.IMPROVED
+
+
+def test_stagnation_uses_the_best_iterate_and_is_counted() -> None:
+    """A matrix that changes with every product: conjugate gradient makes no progress."""
+
+    class Restless(Matrix):
+        def solve(self, gradient: Array, **options: Any) -> Any:
+            rng = np.random.default_rng(3)
+            options = {name: value for name, value in options.items() if not name.startswith("damping")}
+            return conjugate_gradient(lambda v: (0.1 + rng.exponential(size=len(v)) ** 3) * v, gradient, **options)
+
+    class RestlessProblem(QuadraticProblem):
+        def fisher(self, kind: str = "exact") -> Matrix:
+            return Restless(self.metric, self.calls)
+
+    problem = RestlessProblem(**vars(random_problem(0)))
+    found = move(make_update(radius=KLRadius(target_kl=DELTA)), problem, n_cg_stagnations=1.0)
+    assert found.ray is not None
+    assert found.ray.has_stagnated
+    assert found.ray.iterations < 50
+    assert found.scalars["n_cg_stagnations"] == 2.0
+    assert "n_cg_breakdowns" not in found.scalars
+    assert found.status is UpdateStatus.IMPROVED
 
 
 def test_singular_metric_without_damping() -> None:
