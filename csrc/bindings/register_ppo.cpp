@@ -16,7 +16,7 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
 // The six arrays of B samples, in the order of every signature.
-struct SampleArrays {
+struct PpoArrays {
     const py::array& observations;
     const py::array& actions;
     const py::array& old_log_probs;
@@ -94,7 +94,7 @@ void clipped_loss_gradient(const py::array& params, const py::array& observation
                            const std::optional<py::array>& old_log_std, const py::array& out, const py::array& stats,
                            int n_threads) {
     const ActorCriticLayout networks(layout);
-    const SampleArrays sample{observations, actions, old_log_probs, advantages, returns, old_values};
+    const PpoArrays sample{observations, actions, old_log_probs, advantages, returns, old_values};
     const ClippedLossRule rule =
         LossArguments{clip_range,      clip_range_vf, vf_coef,   ent_coef, normalize_advantage, surrogate,
                       constraint_coef, dual_clip,     tsallis_q, kl_coef,  kl_direction}
@@ -155,7 +155,7 @@ void ppo_update(const py::array& params, const py::array& first_moment, const py
                 Index adam_step, std::uint64_t seed, std::uint64_t update_index, Index first_epoch,
                 const std::array<py::array, 3>& out, const py::array& stats, int n_threads) {
     const ActorCriticLayout networks(layout);
-    const SampleArrays sample{observations, actions, old_log_probs, advantages, returns, old_values};
+    const PpoArrays sample{observations, actions, old_log_probs, advantages, returns, old_values};
     const PpoRule rule{LossArguments{clip_range, clip_range_vf, vf_coef, ent_coef, normalize_advantage, surrogate,
                                      constraint_coef, dual_clip, tsallis_q, kl_coef, kl_direction}
                            .rule(),

@@ -7,7 +7,7 @@ namespace fastpg::bindings {
 namespace {
 
 // The four arrays of B samples, in the order of every signature.
-struct SampleArrays {
+struct PolicyArrays {
     const py::array& observations;
     const py::array& actions;
     const py::array& old_log_probs;
@@ -26,7 +26,7 @@ void surrogate_gradient(const py::array& params, const py::array& observations, 
                         const py::array& old_log_probs, const py::array& advantages, const py::object& layout,
                         double ent_coef, const py::array& out, const py::array& stats, int n_threads) {
     const PolicyLayout policy(layout);
-    const SampleArrays sample{observations, actions, old_log_probs, advantages};
+    const PolicyArrays sample{observations, actions, old_log_probs, advantages};
     double* to_stats = output<double>(stats, "stats", {kNumSurrogateStats});
     by_dtype(params, "params", [&](auto tag) {
         using T = decltype(tag);
@@ -45,7 +45,7 @@ void surrogate_evaluate(const py::array& params, const py::array& observations, 
                         const py::array& old_log_std, const py::object& layout, double ent_coef, const py::array& stats,
                         int n_threads) {
     const PolicyLayout policy(layout);
-    const SampleArrays sample{observations, actions, old_log_probs, advantages};
+    const PolicyArrays sample{observations, actions, old_log_probs, advantages};
     double* to_stats = output<double>(stats, "stats", {kNumEvaluationStats});
     by_dtype(params, "params", [&](auto tag) {
         using T = decltype(tag);
@@ -66,7 +66,7 @@ void surrogate_hessian_vector_product(const py::array& params, const py::array& 
                                       const py::array& vector, const py::object& layout, double ent_coef,
                                       const py::array& out, int n_threads) {
     const PolicyLayout policy(layout);
-    const SampleArrays sample{observations, actions, old_log_probs, advantages};
+    const PolicyArrays sample{observations, actions, old_log_probs, advantages};
     by_dtype(params, "params", [&](auto tag) {
         using T = decltype(tag);
         const PolicyBatch<T> batch = sample.batch<T>(policy);
