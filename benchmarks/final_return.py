@@ -23,7 +23,7 @@ from fastpg.bench.peers import use_one_thread
 use_one_thread()
 
 from benchmarks import harness, machine  # noqa: E402
-from benchmarks.learners import Make, evaluate, store, take_turns  # noqa: E402
+from benchmarks.learners import Make, chosen, evaluate, store, take_turns  # noqa: E402
 
 N_EPISODES = 100
 ALGORITHM = "TRPO"
@@ -89,9 +89,8 @@ def table(results: dict[str, Any]) -> str:
     for row in results.values():
         n_seeds = max(len(runs) for runs in row["runs"].values())
         cells = [cell(row["runs"][name]) if name in row["runs"] else "" for name in names]
-        lines.append(
-            f"| {row['algorithm']}, {row['env_id']}, {row['title']} | 0 to {n_seeds - 1} | {' | '.join(cells)} |"
-        )
+        title = f"{row['algorithm']}, {row['env_id']}, {row['title']}"
+        lines.append(f"| {title} | 0 to {n_seeds - 1} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
@@ -102,16 +101,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5, help="trainings of each, at least 1")
     parser.add_argument("--json", type=Path, help="file to store the figures in; other tasks in it are kept")
     given = parser.parse_args()
+    tasks = chosen(TASKS, given.tasks)
     core = harness.pin_to_one_core()
     print(*machine.header(core), "", sep="\n")
     results = {}
-    for task in TASKS:
-        if task.env_id in given.tasks.split(","):
-            runs = take_turns(task, ALGORITHM, given.seeds, partial(run, task), describe)
-            row = {"env_id": task.env_id, "title": task.title, "algorithm": ALGORITHM, "runs": runs}
-            results[f"{task.env_id}-{ALGORITHM}"] = row
-            if given.json is not None:
-                store(given.json, results, core)
+    for task in tasks:
+        runs = take_turns(task, ALGORITHM, given.seeds, partial(run, task), describe)
+        row = {"env_id": task.env_id, "title": task.title, "algorithm": ALGORITHM, "runs": runs}
+        results[f"{task.env_id}-{ALGORITHM}"] = row
+        if given.json is not None:
+            store(given.json, results, core)
     print(table(results))
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import gymnasium as gym
 import numpy as np
@@ -33,6 +33,28 @@ class Task(Protocol):
     def n_envs(self) -> int: ...
     @property
     def arguments(self) -> dict[str, dict[str, Any]]: ...
+
+
+AnyTask = TypeVar("AnyTask", bound=Task)
+
+
+def chosen(tasks: Iterable[AnyTask], env_ids: str) -> list[AnyTask]:
+    """The tasks with the comma-separated ``env_ids``; of those whose environment is not installed, says so.
+
+    Raises:
+        SystemExit: no task has such an id.
+    """
+    known = {task.env_id: task for task in tasks}
+    if unknown := [env_id for env_id in env_ids.split(",") if env_id not in known]:
+        sys.exit(f"--tasks: expected some of {', '.join(known)}, got {', '.join(unknown)}")
+    able = []
+    for env_id in env_ids.split(","):
+        try:
+            gym.make(env_id).close()
+            able.append(known[env_id])
+        except gym.error.DependencyNotInstalled as error:
+            print(f"{env_id} is left out: {error}", file=sys.stderr)
+    return able
 
 
 def contenders(algorithm: str) -> dict[str, tuple[str, Make]]:

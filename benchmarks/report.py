@@ -1,12 +1,13 @@
-"""Measure everything and write it into the documentation: one command, about ninety minutes with all peers installed.
+"""Measure everything and write it into the documentation: one command, about two hours with all peers installed.
 
     python -m benchmarks.report                           # everything
     python -m benchmarks.report --only bench,updates      # parts; what was measured before is kept
     python -m benchmarks.report --write                   # measure nothing, write the documents from what is stored
 
 Parts: ``bench`` (``fastpg bench``, less than a minute), the groups of ``benchmarks.compare`` (``updates``, ``acting``,
-``rollouts``, ``training``), ``curves``, ``time-to-score``. Figures go to ``benchmarks/results/*.json``, tables between
-the ``begin`` and ``end`` marks of ``docs/benchmarks.md`` and ``README.md``, pictures to ``docs/images``.
+``rollouts``, ``training``), ``curves``, ``time-to-score``, ``final-return``. Figures go to
+``benchmarks/results/*.json``, tables between the ``begin`` and ``end`` marks of ``docs/benchmarks.md`` and
+``README.md``, pictures to ``docs/images``.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.compare import duration, rates, table
+from benchmarks.final_return import table as return_table
 from benchmarks.time_to_score import TASKS
 from benchmarks.time_to_score import table as score_table
 from fastpg.bench.report import collect, suffix
@@ -29,7 +31,7 @@ from fastpg.bench.tasks import SHORT
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 GROUPS = ("updates", "acting", "rollouts", "training")
-PARTS = ("bench", *GROUPS, "curves", "time-to-score")
+PARTS = ("bench", *GROUPS, "curves", "time-to-score", "final-return")
 
 #: What the kernels are meant to reach on one AVX-512 core of this peak: µs, and times as long for a peer.
 GOAL_PEAK = 262.0
@@ -74,6 +76,8 @@ def run_parts(parts: Iterable[str], seeds: int, tasks: str) -> list[str]:
     if "time-to-score" in parts:
         scores = ["--tasks", tasks, "--seeds", str(seeds), "--json", str(RESULTS / "time_to_score.json")]
         commands.append(["time_to_score", *scores])
+    if "final-return" in parts:
+        commands.append(["final_return", "--tasks", tasks, "--json", str(RESULTS / "final_return.json")])
     failed = []
     for command in commands:
         result = subprocess.run([sys.executable, "-m", f"benchmarks.{command[0]}", *command[1:]], cwd=ROOT, check=False)
@@ -96,6 +100,8 @@ def write_documents() -> None:
         sections["curves"] = "\n\n".join([_quoted(curves["header"]), *pictures])
     if (score := _stored("time_to_score")) is not None:
         sections["time-to-score"] = f"{_quoted(score['header'])}\n\n{score_table(score['tasks'])}"
+    if (returns := _stored("final_return")) is not None:
+        sections["final-return"] = f"{_quoted(returns['header'])}\n\n{return_table(returns['tasks'])}"
     for page in (ROOT / "docs" / "benchmarks.md", ROOT / "README.md"):
         text = page.read_text(encoding="utf-8")
         page.write_text(_filled(text, sections), encoding="utf-8")
@@ -182,7 +188,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join(PARTS), help="comma-separated parts")
     parser.add_argument("--seeds", type=int, default=3, help="runs of each contender to each score")
-    parser.add_argument("--tasks", default=",".join(task.env_id for task in TASKS), help="of time-to-score")
+    tasks = ",".join(task.env_id for task in TASKS)
+    parser.add_argument("--tasks", default=tasks, help="of time-to-score and final-return")
     parser.add_argument("--write", action="store_true", help="measure nothing")
     given = parser.parse_args()
     parts = given.only.split(",")

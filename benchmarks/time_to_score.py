@@ -26,7 +26,7 @@ from fastpg.bench.peers import use_one_thread
 use_one_thread()
 
 from benchmarks import harness, machine  # noqa: E402
-from benchmarks.learners import Make, evaluate, store, take_turns  # noqa: E402
+from benchmarks.learners import Make, chosen, evaluate, store, take_turns  # noqa: E402
 
 N_EPISODES = 20
 
@@ -131,11 +131,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="runs of each, at least 1")
     parser.add_argument("--json", type=Path, help="file to store the figures in; other tasks in it are kept")
     given = parser.parse_args()
-    chosen = [task for task in TASKS if task.env_id in given.tasks.split(",")]
+    tasks = chosen(TASKS, given.tasks)
     core = harness.pin_to_one_core()
     print(*machine.header(core), "", sep="\n")
     results = {}
-    for task in chosen:
+    for task in tasks:
         for algorithm in given.algorithms.split(","):
             runs = take_turns(task, algorithm, given.seeds, partial(run, task), describe)
             row = {"env_id": task.env_id, "score": task.score, "algorithm": algorithm, "runs": runs}
