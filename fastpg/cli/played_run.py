@@ -49,7 +49,11 @@ def played_run_options(command: CommandT) -> CommandT:
                 help="Take the most probable action, or sample as in training.",
             ),
             click.option("--env", help="Another environment than the one of the run."),
-            click.option("--env-kwargs", type=JSONObject(), help="Arguments for making the environment."),
+            click.option(
+                "--env-kwargs",
+                type=JSONObject(),
+                help="Arguments for making the environment.  [default: those of the run, for its environment]",
+            ),
             click.option("--json", "is_json", is_flag=True, help="Print one JSON object on standard output, only."),
             click.option("--debug", is_flag=True, help="Show the Python traceback of an error."),
         )
@@ -66,7 +70,10 @@ def load_run(run: Path, *, env: str | None, env_kwargs: dict[str, Any] | None, s
         CheckpointError: the file of the model is damaged or foreign.
     """
     file, saved_env, saved_kwargs = find_model(run)
-    env = env or saved_env
+    if env is None:
+        env = saved_env
+    elif env != saved_env:
+        saved_kwargs = None  # another environment takes other arguments
     if env is None:
         raise ConfigError(f"env: expected the id of an environment, as {file} names none. Fix: pass --env.")
     find_modules_here(env)

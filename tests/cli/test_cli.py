@@ -316,6 +316,17 @@ def test_environments_of_modules_in_the_current_directory(tmp_path, capsys, monk
     assert "over 1 episode (mean" in out
 
 
+def test_eval_elsewhere_leaves_the_arguments_of_the_environment(tmp_path, capsys, monkeypatch):
+    """Both environments know this argument, which makes every reward 0 or -1."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own_env.py").write_text(OWN_ENV)
+    arguments = ("--total-timesteps", "128", "--env-kwargs", '{"sutton_barto_reward": true}', *SMALL)
+    assert call(capsys, "train", "ppo", "CartPole-v1", "--run-dir", "run", "--quiet", *arguments)[0] == 0
+    for env, is_positive in (("CartPole-v1", False), ("own_env:Own-v0", True)):
+        _, out, _ = call(capsys, "eval", "run", "--env", env, "--episodes", 2, "--json")
+        assert (json.loads(out)["mean_return"] > 0.0) is is_positive
+
+
 def test_a_failure_in_training_keeps_the_last_model(tmp_path):
     (tmp_path / "failing_env.py").write_text(FAILING_ENV)
     arguments = ("train", "ppo", "failing_env:Failing-v0", "--total-timesteps", "10000", *SMALL)
