@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import difflib
 import importlib
+import io
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import click
 
+from fastpg.cli.interrupts import ignore_interrupts, patient_interrupts
 from fastpg.errors import FastPGError
 from fastpg.version import __version__
 
@@ -103,11 +105,21 @@ def main(arguments: list[str] | None = None) -> None:
         arguments: in place of ``sys.argv[1:]``.
     """
     given = sys.argv[1:] if arguments is None else arguments
-    code = run(lambda: app.main(given, prog_name="fastpg", standalone_mode=False), debug="--debug" in given)
+    _print_anywhere()
+    with patient_interrupts():
+        code = run(lambda: app.main(given, prog_name="fastpg", standalone_mode=False), debug="--debug" in given)
+        if code == EXIT_INTERRUPTED:
+            ignore_interrupts()
     # CPython remembers an interrupt that fell into an exec of source (of a dataclass in a module on its way in, say) as
     # unhandled until the next exec, and ``python -m`` then ends by SIGINT instead of with the code.
     exec("")
     sys.exit(code)
+
+
+def _print_anywhere() -> None:
+    """Characters that the encoding of standard output does not have become ``?`` instead of an error."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="replace")
 
 
 def run(action: Callable[[], Any], *, debug: bool) -> int:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fastpg.cli.app import CONTEXT, EXIT_INTERRUPTED, LazyGroup, as_it_is, find_modules_here, plain_warnings
+from fastpg.cli.interrupts import held_interrupts
 from fastpg.cli.options import SectionCommand, SectionOption, WholeNumber, config_arguments, config_options
 from fastpg.cli.output import (
     backend_text,
@@ -163,10 +164,13 @@ class Run:
             except KeyboardInterrupt:
                 is_interrupted = True
             except BaseException:
-                model.save(run.model)
+                with held_interrupts():
+                    model.save(run.model)
                 click.echo(f"The model as of step {model.num_timesteps:,} is in {run.model}", err=True)
                 raise
-            model.save(run.model)
+            with held_interrupts() as held:
+                model.save(run.model)
+            is_interrupted = is_interrupted or held.was_interrupted
         if is_interrupted:
             click.secho(
                 f"Interrupted: the model as of step {model.num_timesteps:,} is in {run.model}", err=True, fg="yellow"

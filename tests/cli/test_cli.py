@@ -379,6 +379,22 @@ def test_the_exit_code_of_an_interrupt_that_fell_into_an_exec(tmp_path):
     assert "Interrupted: the model as of step 256 is in run/model.fastpg" in result.stderr
 
 
+def test_characters_that_standard_output_does_not_have(tmp_path):
+    environment = os.environ | {"FASTPG_BACKEND": "reference", "PYTHONIOENCODING": "ascii"}
+    arguments = ("train", "ppo", "CartPole-v1", "--total-timesteps", "128", "--eval-episodes", "1", *SMALL)
+    result = subprocess.run(
+        [sys.executable, "-m", "fastpg", *arguments, "--run-dir", str(tmp_path / "run")],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment,
+    )
+    assert result.returncode == 0, result.stderr
+    assert "mean return" in result.stdout
+    assert " ? 0.0 over 1 episode" in result.stdout
+
+
 # --- info, help ----------------------------------------------------------------------------------------------------
 
 
