@@ -23,7 +23,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpg.errors import EnvDataError, EnvError, FastPGError
+from fastpg.errors import EnvDataError, EnvError, FastPGError, NumericsError
 from fastpg.kernels import actor
 from fastpg.kernels.philox import STREAM_ACTION
 from fastpg.policies.actor_critic import ActorCritic
@@ -358,9 +358,9 @@ class Collector:
             if self.normalizer is not None:
                 self._normalize(rows, self.normalizer)
         except FastPGError as error:
-            raise type(error)(
-                f"{error} (Step {t} of rollout {self.n_rollouts}; the model is as after the last finished iteration.)"
-            ) from error.__cause__
+            where = f"(Step {t} of rollout {self.n_rollouts}; the model is as after the last finished iteration.)"
+            _check_actions(rows.actions, error, where)
+            raise type(error)(f"{error} {where}") from error.__cause__
         self.action_step += 1
         self._current = t + 1
         return observations, env_actions, infos
@@ -574,3 +574,14 @@ class Collector:
                 f"{name} is {array[index]}: expected True or False — {self._where(index)}. Fix: return a bool array."
             )
         return flags
+
+
+def _check_actions(actions: Array, error: FastPGError, where: str) -> None:
+    """Raise NumericsError where the environment's ``error`` answers an action (N, D) that is not finite."""
+    is_finite = np.isfinite(actions).all(axis=1)
+    if not is_finite.all():
+        env = int(np.argmin(is_finite))
+        raise NumericsError(
+            f"action is {actions[env].tolist()}: expected finite numbers — env {env} of {len(actions)}. The policy has "
+            f"diverged, and the environment answered: {error} Fix: lower learning_rate or the size of a step. {where}"
+        ) from error

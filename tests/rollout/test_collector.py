@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastpg.errors import ConfigError, EnvDataError, EnvError
+from fastpg.errors import ConfigError, EnvDataError, EnvError, NumericsError
 from fastpg.kernels.gae import gae
 from fastpg.kernels.layout import HeadLayout
 from fastpg.policies import ActorCritic
@@ -344,6 +344,25 @@ def test_an_environment_that_raises_is_named(is_ours):
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
     if is_ours:
         assert "env 1 of 3" in str(caught.value)
+
+
+@pytest.mark.filterwarnings("ignore:action space .* is not bounded")
+def test_an_environment_that_fails_on_an_action_that_is_not_finite_is_not_to_blame():
+    class Unbounded(ScriptedEnv):
+        def __init__(self):
+            super().__init__()
+            self.action_space = gym.spaces.Box(-np.inf, np.inf, (2,))
+
+        def step(self, action):
+            observation, _, *rest = super().step(action)
+            return observation, float(action[1]), *rest
+
+    policy = ActorCritic.create(4, HeadLayout("gaussian", (1, 1)), net_arch=[8], seed=1)
+    policy.set_params(np.full_like(policy.params, 3e38))
+    env = SerialVectorEnv([Unbounded] * 2)
+    with pytest.raises(NumericsError, match=r"action is .*inf.* env 0 of 2.* reward is inf.*Step 0") as caught:
+        Collector(env, policy, n_steps=8, seed=3).collect()
+    assert isinstance(caught.value.__cause__, EnvDataError)
 
 
 def test_after_a_failure_everything_is_as_before_and_collecting_goes_on():
