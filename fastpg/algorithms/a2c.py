@@ -33,7 +33,7 @@ class A2CConfig(JointLossConfig):
         1.0, Real(0.0, 1.0), "Bias-variance trade-off of the advantage estimate (GAE); 1: n-step returns."
     )
     normalize_advantage: bool = argument(False, Flag(), "Standardise the advantages of each iteration.")
-    rms_prop_eps: float = argument(1e-5, Real(0.0), "Added to the root of RMSprop's running mean.")
+    rms_prop_eps: float = argument(1e-5, Real(0.0, is_above=True), "Added to the root of RMSprop's running mean.")
     use_rms_prop: bool = argument(True, Flag(), "RMSprop; False takes Adam.")
 
     algorithm: ClassVar[str] = "A2C"

@@ -26,7 +26,11 @@ def minibatch_contradictions(values: Mapping[str, Any], rejected: set[str]) -> I
     batch_size, is_normalized = values["batch_size"], values["normalize_advantage"]
     needed = rollout | {"normalize_advantage"}
     if n_samples == 1 and is_normalized is True:
-        yield needed, f"n_steps: expected n_steps * n_envs >= 2 to standardise advantages, got {sizes}"
+        yield (
+            needed,
+            f"n_steps: expected n_steps * n_envs >= 2 to standardise advantages, got {sizes} (or "
+            "normalize_advantage=False)",
+        )
     if "batch_size" in rejected:
         return
     if batch_size == 1 and is_normalized is True:

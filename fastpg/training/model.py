@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar, cast
+from typing import Any, ClassVar, NoReturn, TypeVar, cast
 
 import numpy as np
 from gymnasium import Space
@@ -127,6 +127,12 @@ class OnPolicyModel:
             self._collector.load_state_dict(self._state.collector)
         self._env_id = origin if isinstance(origin, str) else self._env_id
         self._state = replace(self._state, collector=self._collector.state_dict())
+
+    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+        raise TypeError(
+            f"A {type(self).__name__} model cannot be pickled or copied: it has its own environments and work-space. "
+            "Fix: save it with model.save(path), and load it with fastpg.load(path, env)."
+        )
 
     # --- training ---------------------------------------------------------------------------------------------------
 

@@ -54,6 +54,7 @@ def test_the_preset_has_every_default_of_stable_baselines3() -> None:
     ("name", "value"),
     [
         ("rms_prop_eps", -1e-9),
+        ("rms_prop_eps", 0.0),
         ("rms_prop_eps", math.nan),
         ("use_rms_prop", 1),
         ("use_rms_prop", None),

@@ -116,6 +116,7 @@ def test_arguments_that_do_not_apply_are_explained(name: str) -> None:
     ("arguments", "text"),
     [
         ({"n_steps": 1, "batch_size": 2}, "n_steps: expected n_steps * n_envs >= 2 to standardise advantages"),
+        ({"n_steps": 1, "batch_size": 1}, "= 1 * 1 = 1 (or normalize_advantage=False)"),
         ({"n_steps": 8, "n_envs": 2, "batch_size": 17}, "batch_size: expected at most n_steps * n_envs = 8 * 2 = 16"),
         ({"batch_size": 1}, "batch_size: expected an integer >= 2 to standardise advantages, got 1"),
         ({"adaptive_kl": "paper", "target_kl": 0.01}, "adaptive_kl: expected None without penalty='kl', got 'paper'"),

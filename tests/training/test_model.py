@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import json
+import pickle
 import re
 import subprocess
 import sys
@@ -352,6 +353,12 @@ def test_model_without_environment_predicts_and_says_what_learn_needs(tmp_path: 
 
 
 # --- parameters -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_copies_go_through_a_file(copied: Any) -> None:
+    with pytest.raises(TypeError, match=r"A PPO model cannot be pickled or copied: .* fastpg\.load\(path, env\)"):
+        copied(small_model())
 
 
 def test_parameters_round_trip() -> None:
