@@ -40,6 +40,25 @@ print(backends.which("native").isa)
 MODELS = {"Nehalem": "baseline", "SandyBridge": "baseline", "Haswell": "avx2"}
 
 
+#: ``vpaddd ymm2, ymm1, ymm0`` of AVX2, ``vzeroupper``, ``ret``.
+AVX2_INSTRUCTION = """
+import ctypes, mmap
+page = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+page.write(bytes.fromhex("c5f5fed0" "c5f877" "c3"))
+ctypes.CFUNCTYPE(None)(ctypes.addressof(ctypes.c_char.from_buffer(page)))()
+print("survived")
+"""
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_emulator_refuses_what_a_processor_does_not_have(model):
+    """Else the test below would find nothing."""
+    command = [QEMU, "-cpu", model, sys.executable, "-c", AVX2_INSTRUCTION]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == ("survived" if MODELS[model] == "avx2" else ""), done.stderr[-2000:]
+    assert (done.returncode == 0) == (MODELS[model] == "avx2")
+
+
 @pytest.mark.parametrize("model", MODELS)
 def test_no_illegal_instruction(model):
     """Nehalem has no AVX at all, Sandy Bridge has AVX without AVX2, Haswell is the first with AVX2 and FMA."""

@@ -250,3 +250,28 @@ def test_woodbury_needs_damping() -> None:
     params, observations = sample(layout)
     with pytest.raises(ValueError, match=r"damping: expected .* > 0, because the identity divides by it, got .* Fix: "):
         kernels.solve_woodbury(params, observations, params, layout=layout, damping=0.0)
+
+
+@pytest.mark.parametrize("is_empirical", [False, True])
+@pytest.mark.parametrize("name", ["cartpole", "halfcheetah", "multi_categorical_relu", "gaussian_wide"])
+def test_many_samples_on_many_threads(fast_backend: str, name: str, is_empirical: bool) -> None:
+    """More than one chunk of rows: as the reference says, and the same bits for any number of threads."""
+    layout = POLICIES[name]
+    params, observations = sample(layout, size=3333)
+    rng = np.random.default_rng(6)
+    actions = random_actions(layout.head, len(observations), np.float64, rng) if is_empirical else None
+    vectors = rng.standard_normal((2, layout.n_params))
+
+    def everything(backend: str, n_threads: int) -> tuple[Array, ...]:
+        bind: Any = {"layout": layout, "actions": actions, "backend": backend, "n_threads": n_threads}
+        fisher = kernels.bind_fisher(params, observations, **bind)
+        products = [fisher.product(vector) for vector in vectors]  # the first may prepare what the second takes
+        solve = fisher.solve(vectors[0], damping=1.0, max_iterations=5, relative_tolerance=0.0, absolute_tolerance=0.0)
+        return *products, fisher.diagonal(), solve.solution
+
+    one = everything(fast_backend, 1)
+    for ours, expected in zip(one, everything("reference", 1), strict=True):
+        np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-10 * np.abs(expected).max())
+    for n_threads in (2, 4):
+        for ours, expected in zip(everything(fast_backend, n_threads), one, strict=True):
+            np.testing.assert_array_equal(ours, expected)
