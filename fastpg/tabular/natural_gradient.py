@@ -35,8 +35,8 @@ class ExactNPG:
     step_size: float = 0.1
 
     def __post_init__(self) -> None:
-        if not self.step_size > 0.0:
-            raise ConfigError(f"step_size: expected a number > 0, got {self.step_size!r}.")
+        if not 0.0 < self.step_size < np.inf:
+            raise ConfigError(f"step_size: expected a finite number > 0, got {self.step_size!r}.")
 
     def improve(self, mdp: MDP, policy: Array, *, iteration: int, rng: np.random.Generator) -> Array:
         """One natural gradient step."""

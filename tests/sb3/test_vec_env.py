@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from types import SimpleNamespace
+from typing import Any
 
 import gymnasium as gym
 import numpy as np
@@ -30,6 +31,7 @@ from fastpg.sb3.common.vec_env import (
     sync_envs_normalization,
     unwrap_vec_normalize,
 )
+from fastpg.sb3.common.vec_env.subproc_vec_env import _work
 from tests.sb3.tools import CountingEnv, small
 
 ACTIONS = np.zeros((2, 2), np.float32)
@@ -110,6 +112,32 @@ def test_a_worker_that_raises_or_dies_is_an_error() -> None:
     env.close()
     with pytest.raises(EnvError, match="ZeroDivisionError"):
         SubprocVecEnv([lambda: 1 // 0], start_method="fork")
+
+
+@pytest.mark.parametrize("error", [EOFError, BrokenPipeError, ConnectionResetError])
+def test_a_worker_whose_parent_is_gone_ends_silently(error: type[Exception]) -> None:
+    class Connection:
+        def __init__(self) -> None:
+            self.sent: list[Any] = []
+            self.is_closed = False
+
+        def send(self, answer: Any) -> None:
+            self.sent.append(answer)
+
+        def recv(self) -> Any:
+            raise error
+
+        def close(self) -> None:
+            self.is_closed = True
+
+    connection = Connection()
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        _work(connection, Connection(), SimpleNamespace(fn=CountingEnv))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert connection.is_closed
+    assert connection.sent == [(True, None)]
 
 
 def test_workers_go_on_after_an_error_and_after_ctrl_c() -> None:

@@ -239,7 +239,8 @@ def test_sample_based_trpo_finds_the_optimum_and_repeats_itself():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: ExactNPG(0.0), "step_size: expected a number > 0, got 0.0"),
+        (lambda: ExactNPG(0.0), "step_size: expected a finite number > 0, got 0.0"),
+        (lambda: ExactNPG(np.inf), "step_size: expected a finite number > 0, got inf"),
         (lambda: UniformTRPO(coef=-1.0), "coef: expected a finite number >= 0, got -1.0"),
         (lambda: SampleBasedTRPO(n_samples=0), "n_samples: expected an integer >= 1, got 0"),
         (lambda: SampleBasedTRPO(truncation=1.0), r"truncation: expected a number in \(0, 1\), got 1.0"),

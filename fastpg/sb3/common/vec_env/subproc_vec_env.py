@@ -64,7 +64,7 @@ def _work(connection: Any, parent: Any, env_fn: CloudpickleWrapper) -> None:
                 connection.send((True, _answer(venv, command, arguments)))
             except Exception as error:  # noqa: BLE001 - raised in the parent
                 connection.send((False, _portable(error)))
-    except (EOFError, BrokenPipeError):
+    except (EOFError, ConnectionError):
         pass
     finally:
         if venv is not None:
