@@ -253,11 +253,11 @@ def test_woodbury_needs_damping() -> None:
 
 
 @pytest.mark.parametrize("is_empirical", [False, True])
-@pytest.mark.parametrize("name", ["cartpole", "halfcheetah", "multi_categorical_relu", "gaussian_wide"])
+@pytest.mark.parametrize("name", ["cartpole", "multi_categorical_relu", "gaussian_wide"])
 def test_many_samples_on_many_threads(fast_backend: str, name: str, is_empirical: bool) -> None:
     """More than one chunk of rows: as the reference says, and the same bits for any number of threads."""
-    layout = POLICIES[name]
-    params, observations = sample(layout, size=3333)
+    layout = POLICIES[name]  # two outputs, whose derivatives are kept, and ten; with and without log_std
+    params, observations = sample(layout, size=2 * 1024 + 65)
     rng = np.random.default_rng(6)
     actions = random_actions(layout.head, len(observations), np.float64, rng) if is_empirical else None
     vectors = rng.standard_normal((2, layout.n_params))
@@ -272,6 +272,5 @@ def test_many_samples_on_many_threads(fast_backend: str, name: str, is_empirical
     one = everything(fast_backend, 1)
     for ours, expected in zip(one, everything("reference", 1), strict=True):
         np.testing.assert_allclose(ours, expected, rtol=0, atol=1e-10 * np.abs(expected).max())
-    for n_threads in (2, 4):
-        for ours, expected in zip(everything(fast_backend, n_threads), one, strict=True):
-            np.testing.assert_array_equal(ours, expected)
+    for ours, expected in zip(everything(fast_backend, 3), one, strict=True):
+        np.testing.assert_array_equal(ours, expected)
