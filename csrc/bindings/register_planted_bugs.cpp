@@ -63,6 +63,7 @@ double planted_bug(const std::string& name, const std::string& place, int size) 
     if (name == "read_past_the_end") return static_cast<double>(bugs.read_past_the_end(size));
     if (name == "read_after_release") return static_cast<double>(bugs.read_after_release(size));
     if (name == "overflow_an_int") return bugs.overflow_an_int(size);
+    if (name == "read_misaligned") return static_cast<double>(bugs.read_misaligned(size));
     if (name == "race") return race(bugs);
     if (name == "lose_memory") return bugs.lose_memory(size), 0;
     throw py::value_error("name: expected the name of a planted bug, got '" + name + "'.");

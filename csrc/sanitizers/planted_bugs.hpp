@@ -31,6 +31,12 @@ inline int overflow_an_int(int n) {
     return n + 2147483647;
 }
 
+// Reads a number that does not lie where numbers of its size may.
+inline float read_misaligned(Index n) {
+    const Buffer<float> numbers(n);
+    return *reinterpret_cast<const float*>(reinterpret_cast<const char*>(numbers.data()) + n % 2);
+}
+
 // To be called by two threads at once.
 inline void increment_without_lock(int* counter) {
     for (int i = 0; i < 1000; ++i) *counter += 1;
@@ -48,6 +54,7 @@ struct PlantedBugs {
     float (*read_past_the_end)(Index);
     float (*read_after_release)(Index);
     int (*overflow_an_int)(int);
+    float (*read_misaligned)(Index);
     void (*increment_without_lock)(int*);
     void (*lose_memory)(Index);
 };

@@ -24,7 +24,10 @@ BUGS = {
     "undefined": [("overflow_an_int", "signed integer overflow")],
     "thread": [("race", "data race")],
 }
+#: What only the lane with all checks of UBSan finds.
+OF_ALL_CHECKS = [("read_misaligned", "misaligned address")]
 PLANTED = [bug for sanitizer in filter(None, SANITIZERS.split(",")) for bug in BUGS[sanitizer]]
+PLANTED += OF_ALL_CHECKS if SANITIZERS == "undefined" else []
 
 
 def _commit(name: str, place: str, **environment: str) -> subprocess.CompletedProcess[str]:
