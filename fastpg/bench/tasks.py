@@ -243,7 +243,8 @@ def act(name: str, *, layout: ActorCriticLayout, n_envs: int) -> Task:
         actions, log_probs, values = result
         policy, log_std, value = layout.split(problem().params)
         forward = partial(kernels.mlp_forward, inputs=observations, backend="reference")
-        head_inputs, taken = forward(policy, layout=layout.policy), actions.astype(np.int32, copy=False)
+        head_inputs = forward(policy, layout=layout.policy)
+        taken = actions.astype(layout.head.action_dtype(np.dtype(np.float32)), copy=False)
         expected = kernels.log_prob(head_inputs, log_std, taken, head=layout.head, backend="reference")
         expected_values = forward(value, layout=layout.value)[:, 0]
         return max(relative_error(log_probs, expected), relative_error(values, expected_values))

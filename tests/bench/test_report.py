@@ -74,6 +74,18 @@ def test_a_wrong_result_is_an_error():
         task.check(np.full_like(result, np.nan))
 
 
+@pytest.mark.parametrize("layout", [problems.SMALL, problems.LARGE], ids=["categorical", "gaussian"])
+@pytest.mark.parametrize("n_envs", [1, 65])
+def test_acting_is_checked_for_actions_of_every_kind(layout, n_envs):
+    task = tasks.act("act", layout=layout, n_envs=n_envs)
+    actions, log_probs, values = task.prepare(backend="reference")()
+    task.check((actions, log_probs, values))
+    others = 1 - actions if actions.dtype.kind == "i" else actions + np.float32(0.01)
+    for wrong in ((others, log_probs, values), (actions, log_probs * np.float32(1.001), values)):
+        with pytest.raises(tasks.WrongResultError, match="act: the result is wrong"):
+            task.check(wrong)
+
+
 def test_turns_count_calls_and_keep_the_best():
     now = [0.0]
     costs = iter([1.0] * 5 + [3.0, 2.0] * 3)
