@@ -128,8 +128,9 @@ def take_turns(
 
 
 def store(path: Path, results: dict[str, Any], core: int | None) -> None:
-    """Write ``results`` into ``path``, beside the tasks that are there already."""
+    """Write ``results`` into ``path``, beside the tasks that are there already; each with what it was measured on."""
     known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"tasks": {}}
-    known |= {"machine": machine.describe(), "header": machine.header(core), "tasks": known["tasks"] | results}
+    where = {"header": machine.header(core), "machine": machine.describe()}
+    known["tasks"] |= {name: row | where for name, row in results.items()}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")

@@ -17,7 +17,7 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -116,9 +116,9 @@ def sections() -> dict[str, str]:
         pictures = [f"![{text}](images/{name})" for name, text in PICTURES.items()]
         found["curves"] = "\n\n".join([_quoted(curves["header"]), *pictures])
     if (score := _stored("time_to_score")) is not None:
-        found["time-to-score"] = f"{_quoted(score['header'])}\n\n{score_table(score['tasks'])}"
+        found["time-to-score"] = _by_header(score["tasks"], score_table)
     if (returns := _stored("final_return")) is not None:
-        found["final-return"] = f"{_quoted(returns['header'])}\n\n{return_table(returns['tasks'])}"
+        found["final-return"] = _by_header(returns["tasks"], return_table)
     return found
 
 
@@ -133,6 +133,14 @@ def filled(text: str, found: dict[str, str]) -> str:
         pattern = re.compile(rf"(<!-- begin: {name} -->\n).*?(<!-- end: {name} -->)", re.DOTALL)
         text = pattern.sub(lambda match, new=section: f"{match[1]}\n{new}\n\n{match[2]}", text)
     return text
+
+
+def _by_header(rows: dict[str, Any], make_table: Callable[[dict[str, Any]], str]) -> str:
+    """A table for each header, so that the commit of every row is named; the order of the rows is kept within one."""
+    groups: dict[tuple[str, ...], dict[str, Any]] = {}
+    for name, row in rows.items():
+        groups.setdefault(tuple(row["header"]), {})[name] = row
+    return "\n\n".join(f"{_quoted(header)}\n\n{make_table(group)}" for header, group in groups.items())
 
 
 def _quoted(lines: Iterable[str]) -> str:

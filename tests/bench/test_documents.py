@@ -1,18 +1,21 @@
-"""What ``python -m benchmarks.report`` writes: goals beside what was measured."""
+"""What ``python -m benchmarks.report`` writes: goals beside what was measured, and the commit of every row."""
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import pytest
+
 from fastpg.bench.tasks import SHORT
 
 sys.path.append(str(Path(__file__).parents[2]))
 with mock.patch.dict(os.environ):  # the benchmarks keep the libraries of the peers to one thread
-    from benchmarks import report
+    from benchmarks import learners, machine, report
 
 
 def bench(**figures: float) -> dict[str, Any]:
@@ -73,3 +76,21 @@ def test_the_pages_have_what_is_stored() -> None:
     for page in report.PAGES:
         text = page.read_text(encoding="utf-8")
         assert report.filled(text, report.sections()) == text
+
+
+def test_every_row_keeps_the_header_it_was_measured_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "results" / "scores.json"
+    for commit, names in (("old", ("a", "b")), ("new", ("b", "c"))):
+        monkeypatch.setattr(machine, "header", lambda core, commit=commit: [f"{commit}, core {core}"])
+        monkeypatch.setattr(machine, "describe", lambda commit=commit: {"commit": commit})
+        learners.store(path, {name: {"score": name + commit} for name in names}, 1)
+    rows = json.loads(path.read_text(encoding="utf-8"))["tasks"]
+    assert {name: (row["score"], row["header"], row["machine"]["commit"]) for name, row in rows.items()} == {
+        "a": ("aold", ["old, core 1"], "old"),
+        "b": ("bnew", ["new, core 1"], "new"),
+        "c": ("cnew", ["new, core 1"], "new"),
+    }
+    written = report._by_header(rows, lambda group: ", ".join(row["score"] for row in group.values()))
+    assert written == "> old, core 1\n\naold\n\n> new, core 1\n\nbnew, cnew"
+    same = {name: row | {"header": ["same"]} for name, row in rows.items()}
+    assert report._by_header(same, " ".join) == "> same\n\na b c"
