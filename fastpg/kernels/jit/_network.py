@@ -122,6 +122,24 @@ def backward_tile(
 
 
 @inner
+def slopes_tile(
+    transposed: Array, sizes: Array, is_relu: bool, n_rows: int, work: Array, work_at: int, slopes: Array
+) -> None:
+    """The derivatives of ``backward_tile`` without the gradient: fill in ``slopes`` before those by the outputs."""
+    units = n_units(sizes)
+    zeros = np.zeros(units, slopes.dtype)
+    at = n_rows * (units - sizes[-1])
+    start = transposed.size
+    for level in range(sizes.size - 2, 0, -1):
+        n_in, n_out = sizes[level], sizes[level + 1]
+        start -= (n_in + 1) * n_out
+        below = at - n_rows * n_in
+        multiply_add(slopes, below, zeros, 0, 0, slopes, at, n_out, 1, transposed, start, n_rows, n_in, n_out)
+        apply_derivative(work[work_at + below : work_at + at], is_relu, slopes[below:at])
+        at = below
+
+
+@inner
 def tangent_tile(
     params: Array,
     direction: Array,

@@ -21,10 +21,13 @@ from fastpg.kernels.jit._compile import (
 from fastpg.kernels.jit._distributions import add_row_gradient, head_scales, normalize_rows, sigmoid
 from fastpg.kernels.jit._network import (
     TILE_ROWS,
+    add_outer,
+    add_rows,
     backward_tile,
     copy_numbers,
     forward_tile,
     n_units,
+    slopes_tile,
     tangent_tile,
     transpose_weights,
 )
@@ -256,19 +259,37 @@ def _multiply_scores(
 
 
 @inner
-def _row_factor(kind: int, columns: Array, moments: Array, is_empirical: bool, r: int, out: Array) -> None:
-    """Factor r of M by the head inputs."""
-    if is_empirical:
-        copy_numbers(moments, 0, moments.size, out, 0)
-        return
+def _write_factor(
+    kind: int,
+    columns: Array,
+    moments: Array,
+    is_empirical: bool,
+    r: int,
+    first: int,
+    n_rows: int,
+    out: Array,
+    at: int,
+) -> None:
+    """Factor r of M by the head inputs, of ``n_rows`` samples from ``first`` on."""
+    n_inputs = moments.shape[1]
+    begin, end = r, r + 1
     for d in range(columns.size - 1):
-        for k in range(columns[d], columns[d + 1]):
-            if r < columns[d] or r >= columns[d + 1]:
-                out[k] = 0
-            elif kind == CATEGORICAL:
-                out[k] = np.sqrt(moments[r]) * ((1 if k == r else 0) - moments[k])
-            else:
-                out[k] = np.sqrt(moments[k])
+        if columns[d] <= r < columns[d + 1]:
+            begin, end = columns[d], columns[d + 1]
+    for i in range(n_rows):
+        n, row = first + i, at + i * n_inputs
+        if is_empirical:
+            for k in range(n_inputs):
+                out[row + k] = moments[n, k]
+            continue
+        root = np.sqrt(moments[n, r])
+        for k in range(n_inputs):
+            out[row + k] = 0
+        if kind == CATEGORICAL:
+            for k in range(begin, end):
+                out[row + k] = -root * moments[n, k]
+            root *= moments.dtype.type(1) - moments[n, r]
+        out[row + r] = root
 
 
 @jit
@@ -315,25 +336,58 @@ def _add_diagonal(
     moments: Array,
     out: Array,
 ) -> None:
-    """Add the squared gradients of all factors to ``out``."""
-    n_samples = moments.shape[0]
+    """Add the squared gradients of all factors to ``out``.
+
+    The square by a weight is y^2 dz^2, where only dz differs from factor to factor: dz^2 is added over the factors,
+    and a tile needs one product with y^2.
+    """
+    units, n_samples = n_units(sizes), moments.shape[0]
     n_factors = 1 if is_empirical else moments.shape[1]
-    gradient, part = np.empty_like(transposed), np.zeros_like(transposed)
-    sample = np.empty(n_units(sizes), transposed.dtype)
-    slopes = np.empty_like(sample)
-    outputs_at = sample.size - sizes[-1]
-    for n in range(n_samples):
-        _copy_sample(sizes, work, n_samples, n, sample)
+    part = np.zeros_like(transposed)
+    slopes = np.empty(min(n_samples, TILE_ROWS) * units, transposed.dtype)
+    squares = np.empty_like(slopes)
+    y_squared = np.empty(min(n_samples, TILE_ROWS) * np.max(sizes), transposed.dtype)
+    for first in range(0, n_samples, TILE_ROWS):
+        size = min(TILE_ROWS, n_samples - first)
+        start, kept, outputs_at = first * sizes[0], first * units, size * (units - sizes[-1])
+        squares[:] = 0
         for r in range(n_factors):
-            _row_factor(kind, columns, moments[n], is_empirical, r, slopes[outputs_at:])
-            gradient[:] = 0
-            backward_tile(transposed, sizes, is_relu, observations, n * sizes[0], 1, sample, 0, slopes, gradient)
-            for j in range(gradient.size):
-                part[j] += gradient[j] * gradient[j]
-        if (n + 1) % TILE_ROWS == 0 or n + 1 == n_samples:  # sums of sums round less
-            for j in range(part.size):
-                out[j] += part[j]
-                part[j] = 0
+            _write_factor(kind, columns, moments, is_empirical, r, first, size, slopes, outputs_at)
+            slopes_tile(transposed, sizes, is_relu, size, work, kept, slopes)
+            for j in range(size * units):
+                squares[j] += slopes[j] * slopes[j]
+        _add_squares(sizes, observations, start, size, work, kept, squares, y_squared, part)
+        for j in range(part.size):  # sums of sums round less
+            out[j] += part[j]
+            part[j] = 0
+
+
+@inner
+def _add_squares(
+    sizes: Array,
+    inputs: Array,
+    inputs_at: int,
+    n_rows: int,
+    work: Array,
+    work_at: int,
+    squares: Array,
+    y_squared: Array,
+    out: Array,
+) -> None:
+    """Add the squared activations of the tile times ``squares``, summed over its rows, to ``out`` (P,)."""
+    y, y_at = inputs, inputs_at
+    start, at = 0, 0
+    for level in range(sizes.size - 1):
+        n_in, n_out = sizes[level], sizes[level + 1]
+        bias_at = start + n_in * n_out
+        end = at + n_rows * n_out
+        for j in range(n_rows * n_in):
+            y_squared[j] = y[y_at + j] * y[y_at + j]
+        add_outer(out, start, y_squared, 0, squares, at, n_in, n_out, n_rows)
+        start = bias_at + n_out
+        add_rows(squares[at:end], out[bias_at:start])
+        y, y_at = work, work_at + at
+        at = end
 
 
 @jit
@@ -361,7 +415,7 @@ def _write_factors(
         _copy_sample(sizes, work, n_samples, n, sample)
         for r in range(n_factors):
             row = out[n * n_factors + r]
-            _row_factor(kind, columns, moments[n], is_empirical, r, slopes[outputs_at:])
+            _write_factor(kind, columns, moments, is_empirical, r, n, 1, slopes, outputs_at)
             gradient = row[:log_std_at]
             backward_tile(transposed, sizes, is_relu, observations, n * sizes[0], 1, sample, 0, slopes, gradient)
             for d in range(log_std_scores.shape[1]):
