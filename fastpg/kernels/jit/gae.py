@@ -51,7 +51,7 @@ def _gae(
     n_steps, n_envs = rewards.shape
     if n_steps == 0:
         return
-    zero = discount * 0
+    zero = rewards.dtype.type(0)
     last = n_steps - 1
     for n in range(n_envs):
         bootstrap = zero if terminated[last, n] else discount * next_values[last, n]
@@ -59,6 +59,7 @@ def _gae(
     for t in range(n_steps - 2, -1, -1):
         now, later = out[t], out[t + 1]
         for n in range(n_envs):
-            bootstrap = zero if terminated[t, n] else discount * next_values[t, n]
-            tail = zero if terminated[t, n] | truncated[t, n] else decay * later[n]
+            following, tail = discount * next_values[t, n], decay * later[n]  # loads without a branch fill vectors
+            bootstrap = zero if terminated[t, n] else following
+            tail = zero if terminated[t, n] | truncated[t, n] else tail
             now[n] = rewards[t, n] + bootstrap - values[t, n] + tail
