@@ -120,6 +120,8 @@ def assert_is_by_parts(result: PPOUpdateResult, inputs: Inputs, tolerance: float
         ("multi_categorical_relu", 40, {"clip_range_vf": 0.2, "batch_size": 12}),
         ("bernoulli_linear", 33, {"normalize_advantage": False, "max_grad_norm": math.inf}),
         ("gaussian_wide", 49, {"learning_rate": 5e-3, "update_index": 2**40 - 1, "seed": 2**64 - 1}),
+        ("halfcheetah", 2747, {"batch_size": 1300, "clip_range_vf": 0.2}),
+        ("cartpole", 5000, {"batch_size": 10**9, "vf_coef": 0.0, "target_kl": 0.01}),
     ],
 )
 def test_an_update_is_the_sum_of_its_parts(
@@ -127,6 +129,30 @@ def test_an_update_is_the_sum_of_its_parts(
 ) -> None:
     inputs = update_inputs(layout, n_samples, dtype, **options)
     assert_is_by_parts(kernels.ppo_update(**inputs, backend=backend), inputs, tolerance)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("layout", "n_samples", "options"),
+    [
+        ("halfcheetah", 150, {"kl_coef": 0.5}),
+        ("halfcheetah", 2747, {"batch_size": 1300, "clip_range_vf": 0.2}),
+        ("cartpole", 5000, {"batch_size": 5000, "kl_coef": 0.5, "kl_direction": "new_old"}),
+        ("multi_categorical_relu", 1100, {"batch_size": 1024, "vf_coef": 0.0}),
+    ],
+)
+def test_threads_change_no_bit(
+    fast_backend: str, layout: str, n_samples: int, options: dict[str, Any], dtype: Any
+) -> None:
+    """A network for each thread, and large minibatches in chunks, with a rest of few rows."""
+    inputs = update_inputs(layout, n_samples, dtype, **options)
+    if "kl_coef" in options:
+        inputs["old_params"] = (inputs["params"] + 0.01).astype(dtype)
+    results = [kernels.ppo_update(**inputs, n_threads=n, backend=fast_backend) for n in (1, 2, 3)]
+    for result in results[1:]:
+        assert result.stats == results[0].stats
+        for ours, expected in zip(result[:3], results[0][:3], strict=True):
+            np.testing.assert_array_equal(ours, expected)
 
 
 @pytest.mark.parametrize("n_samples", [16, 17, 18, 31, 32, 33])

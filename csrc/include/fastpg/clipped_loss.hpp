@@ -56,56 +56,67 @@ struct PolicySums {
     double exact_kl = 0;  // in the direction of the penalty
 };
 
+// Rows first ... end of a minibatch.
+struct RowRange {
+    Index first;
+    Index end;
+};
+
+// What one thread needs for the policy's part of the loss on rows of a minibatch, tile by tile.
 template <class T>
-class PolicyLoss {
+class PolicyRows {
 public:
-    PolicyLoss(const ActorCriticShape& shape, Index max_rows)
-        : network_(shape.policy, n_log_std(shape.head), max_rows),
-          head_(shape.head, network_.tile.capacity()),
-          old_policy_(shape.head),
-          advantages_(max_rows),
+    // Parameters are those of `network`; `tile` has its transposed weights.
+    PolicyRows(const HeadShape& head, Network<T>& network, MlpTile<T>& tile)
+        : network_(network),
+          tile_(tile),
+          head_(head, tile.capacity()),
+          old_policy_(head),
           old_log_probs_(kTileRows),
           weights_(kTileRows) {
         for (Buffer<T>& terms : terms_) terms.reset(kTileRows);
-        head_.bind(network_.tile.outputs(), network_.tile.output_gradient(), network_.extra_params());
+        head_.bind(tile.outputs(), tile.output_gradient(), network.extra_params());
     }
 
-    Network<T>& network() {
-        return network_;
-    }
-
-    // Gradient of the policy and entropy terms of the loss into network().gradient; returns the sums over the
-    // minibatch.
-    PolicySums compute(const PpoBatch<T>& batch, const Minibatch& rows, const ClippedLossRule& rule) {
+    // Gradient of the policy and entropy terms of the loss of these rows into `gradient` (packed); returns their sums.
+    // `advantages` are those of the whole minibatch, in its order.
+    PolicySums compute(const PpoBatch<T>& batch, const Minibatch& rows, const ClippedLossRule& rule,
+                       const T* advantages, RowRange range, T* gradient) {
         PolicySums sums;
-        set_zero(network_.extra_gradient(), network_.n_extra);
-        gather(batch.advantages, rows, 0, rows.n_rows, advantages_.data());
-        if (rule.normalize_advantage && rows.n_rows > 1) standardize(advantages_.data(), rows.n_rows);
-        for_each_tile(rows.n_rows, [&](Index first, Index n) { add_tile(batch, rows, rule, first, n, sums); });
+        set_zero(extra(gradient), network_.n_extra);
+        for (Index at = range.first; at < range.end; at += kTileRows) {
+            const Index n = smaller(kTileRows, range.end - at);
+            add_tile(batch, rows, rule, advantages + at, at, n, gradient, sums);
+            tile_.backward(network_.params.data(), n, gradient, at == range.first);
+        }
         return sums;
     }
 
 private:
     enum Term { kSurrogate, kEntropy, kKl, kClipped, kNumTerms };
 
-    void add_tile(const PpoBatch<T>& batch, const Minibatch& rows, const ClippedLossRule& rule, Index first, Index n,
-                  PolicySums& sums) {
-        network_.tile.load_inputs(batch.observations, rows.rows_from(first), first, n, rows.is_followed);
-        network_.tile.forward(network_.params.data(), n);
+    T* extra(T* gradient) const {
+        return gradient + network_.plan.packed_size();
+    }
+
+    // Up to the gradient by the outputs of the network.
+    void add_tile(const PpoBatch<T>& batch, const Minibatch& rows, const ClippedLossRule& rule, const T* advantages,
+                  Index first, Index n, T* gradient, PolicySums& sums) {
+        tile_.load_inputs(batch.observations, rows.rows_from(first), first, n, rows.is_followed);
+        tile_.forward(network_.params.data(), n);
         head_.load_actions(batch.actions, rows.rows_from(first), first, n, rows.is_followed);
         head_.evaluate(n);
         gather(batch.old_log_probs, rows, first, n, old_log_probs_.data());
         const double scale = -1.0 / static_cast<double>(rows.n_rows);
         if (is_plain_clip(rule)) {
-            clip_ratios(advantages_.data() + first, static_cast<T>(rule.clip_range), static_cast<T>(scale), n);
+            clip_ratios(advantages, static_cast<T>(rule.clip_range), static_cast<T>(scale), n);
         } else {
-            evaluate_surrogate(advantages_.data() + first, rule, static_cast<T>(scale), n);
+            evaluate_surrogate(advantages, rule, static_cast<T>(scale), n);
         }
         add_terms(n, sums);
         head_.differentiate(weights_.data(), static_cast<T>(rule.ent_coef * scale), n);
         if (rule.kl_coef != 0) add_kl_penalty(batch, rows.rows_from(first), first, rule, scale, n, sums);
-        head_.add_log_std_gradient(n, network_.extra_gradient());
-        network_.tile.backward(network_.params.data(), n, network_.gradient.data(), first == 0);
+        head_.add_log_std_gradient(n, extra(gradient));
     }
 
     // weights <- derivative of the loss by the log-probability; terms <- what the statistics sum.
@@ -167,42 +178,73 @@ private:
         sums.clipped += static_cast<double>(totals[kClipped]);
     }
 
-    Network<T> network_;
+    Network<T>& network_;
+    MlpTile<T>& tile_;
     HeadTile<T> head_;
     OldPolicyTile<T> old_policy_;
-    Buffer<T> advantages_;
     Buffer<T> old_log_probs_;
     Buffer<T> weights_;
     Buffer<T> terms_[kNumTerms];
 };
 
 template <class T>
-class ValueLoss {
+class PolicyLoss {
 public:
-    ValueLoss(const ActorCriticShape& shape, Index max_rows)
-        : network_(shape.value, 0, max_rows), old_values_(kTileRows), returns_(kTileRows), terms_(kTileRows) {}
+    PolicyLoss(const ActorCriticShape& shape, Index max_rows)
+        : network_(shape.policy, n_log_std(shape.head), max_rows),
+          rows_(shape.head, network_, network_.tile),
+          advantages_(max_rows) {}
 
     Network<T>& network() {
         return network_;
     }
+    const T* advantages() const {
+        return advantages_.data();
+    }
 
-    // Gradient of vf_coef * mean squared error into network().gradient; returns the sum of squared errors.
-    double compute(const PpoBatch<T>& batch, const Minibatch& rows, const ClippedLossRule& rule) {
+    // The advantages of a minibatch, as the loss weighs them.
+    void load_advantages(const PpoBatch<T>& batch, const Minibatch& rows, const ClippedLossRule& rule) {
+        gather(batch.advantages, rows, 0, rows.n_rows, advantages_.data());
+        if (rule.normalize_advantage && rows.n_rows > 1) standardize(advantages_.data(), rows.n_rows);
+    }
+
+    // Gradient of the policy and entropy terms of the loss into network().gradient; returns the sums over the
+    // minibatch.
+    PolicySums compute(const PpoBatch<T>& batch, const Minibatch& rows, const ClippedLossRule& rule) {
+        load_advantages(batch, rows, rule);
+        return rows_.compute(batch, rows, rule, advantages_.data(), {0, rows.n_rows}, network_.gradient.data());
+    }
+
+private:
+    Network<T> network_;
+    PolicyRows<T> rows_;
+    Buffer<T> advantages_;
+};
+
+// As PolicyRows, for the value network.
+template <class T>
+class ValueRows {
+public:
+    ValueRows(const Network<T>& network, MlpTile<T>& tile)
+        : network_(network), tile_(tile), old_values_(kTileRows), returns_(kTileRows), terms_(kTileRows) {}
+
+    // Gradient of vf_coef * mean squared error of these rows into `gradient`; returns the sum of their squared errors.
+    double compute(const PpoBatch<T>& batch, const Minibatch& rows, const ClippedLossRule& rule, RowRange range,
+                   T* gradient) {
         double sum = 0;
         const bool is_clipping = rule.clip_range_vf <= __DBL_MAX__;
-        for_each_tile(rows.n_rows, [&](Index first, Index n) {
-            network_.tile.load_inputs(batch.observations, rows.rows_from(first), first, n, rows.is_followed);
-            network_.tile.forward(network_.params.data(), n);
-            gather(batch.returns, rows, first, n, returns_.data());
-            if (is_clipping) gather(batch.old_values, rows, first, n, old_values_.data());
-            const double scale = 2.0 * rule.vf_coef / static_cast<double>(rows.n_rows);
+        const double scale = 2.0 * rule.vf_coef / static_cast<double>(rows.n_rows);
+        for (Index at = range.first; at < range.end; at += kTileRows) {
+            const Index n = smaller(kTileRows, range.end - at);
+            tile_.load_inputs(batch.observations, rows.rows_from(at), at, n, rows.is_followed);
+            tile_.forward(network_.params.data(), n);
+            gather(batch.returns, rows, at, n, returns_.data());
+            if (is_clipping) gather(batch.old_values, rows, at, n, old_values_.data());
             square_errors(static_cast<T>(rule.clip_range_vf), static_cast<T>(scale), n);
             sum += static_cast<double>(add_terms(n));
-            if (rule.vf_coef != 0) {
-                network_.tile.backward(network_.params.data(), n, network_.gradient.data(), first == 0);
-            }
-        });
-        if (rule.vf_coef == 0) set_zero(network_.gradient.data(), network_.size);
+            if (rule.vf_coef != 0) tile_.backward(network_.params.data(), n, gradient, at == range.first);
+        }
+        if (rule.vf_coef == 0) set_zero(gradient, network_.size);
         return sum;
     }
 
@@ -210,7 +252,7 @@ private:
     void square_errors(T clip_range, T scale, Index n) {
         const bool is_clipping = clip_range <= __DBL_MAX__;
         for (Index i = 0; i < n; i += kLanes<T>) {
-            Vec<T> value = load(network_.tile.outputs() + i);
+            Vec<T> value = load(tile_.outputs() + i);
             IntVec<T> is_flat{};
             if (is_clipping) {
                 const Vec<T> old_value = load(old_values_.data() + i);
@@ -220,7 +262,7 @@ private:
             }
             const Vec<T> error = value - load(returns_.data() + i);
             store(terms_.data() + i, error * error);
-            store(network_.tile.output_gradient() + i, select<T>(is_flat, Vec<T>{}, scale * error));
+            store(tile_.output_gradient() + i, select<T>(is_flat, Vec<T>{}, scale * error));
         }
     }
 
@@ -228,14 +270,35 @@ private:
         T* terms = terms_.data();
         const Index padded = round_up(n, kPanel);
         set_zero(terms + n, padded - n);
-        set_zero(network_.tile.output_gradient() + n, padded - n);
+        set_zero(tile_.output_gradient() + n, padded - n);
         return sum_of(terms, padded);
     }
 
-    Network<T> network_;
+    const Network<T>& network_;
+    MlpTile<T>& tile_;
     Buffer<T> old_values_;
     Buffer<T> returns_;
     Buffer<T> terms_;
+};
+
+template <class T>
+class ValueLoss {
+public:
+    ValueLoss(const ActorCriticShape& shape, Index max_rows)
+        : network_(shape.value, 0, max_rows), rows_(network_, network_.tile) {}
+
+    Network<T>& network() {
+        return network_;
+    }
+
+    // Gradient of vf_coef * mean squared error into network().gradient; returns the sum of squared errors.
+    double compute(const PpoBatch<T>& batch, const Minibatch& rows, const ClippedLossRule& rule) {
+        return rows_.compute(batch, rows, rule, {0, rows.n_rows}, network_.gradient.data());
+    }
+
+private:
+    Network<T> network_;
+    ValueRows<T> rows_;
 };
 
 // The statistics of one minibatch out of its sums.

@@ -3,12 +3,12 @@
 // Policy and value network touch only at three numbers per minibatch: both squared gradient norms, for the clip, and
 // the KL estimate that may stop the update. So each network has a thread (or both share one), and the threads exchange
 // these numbers at one barrier per minibatch. Both then take the same decisions; the bits do not depend on the number
-// of threads.
+// of threads. Large minibatches are taken in chunks instead, by any number of threads; see ppo_chunks.hpp.
 #pragma once
 
 #include "fastpg/barrier.hpp"
-#include "fastpg/clipped_loss.hpp"
 #include "fastpg/load_meter.hpp"
+#include "fastpg/ppo_chunks.hpp"
 
 namespace fastpg {
 namespace FASTPG_ISA {
@@ -134,7 +134,11 @@ public:
           value_(shape, minibatches_.largest()),
           policy_optimizer_(policy_.network(), state),
           value_optimizer_(value_.network(), advance(state, policy_.network().dense_size())),
+          chunked_(1),
           barrier_(2) {
+        if (const Index largest = minibatches_.largest(); largest >= ChunkedLoss<T>::kMinRows) {
+            chunked_.add(new ChunkedLoss<T>(shape.head, policy_, value_, largest, host.n_threads));
+        }
         for (Buffer<std::int64_t>& order : orders_) order.reset(batch.n_rows + kTileRows);
         if (rule.loss.kl_coef != 0) remember_old_policy(shape, old_params);
     }
@@ -142,7 +146,7 @@ public:
     // False if the host asked to stop; `state` is then unchanged.
     bool run(double* stats) {
         const auto thread = [](void* self, int index) { static_cast<PpoUpdate*>(self)->train(index); };
-        if (host_.n_threads > 1) {
+        if (host_.n_threads > 1 && !is_chunked()) {
             host_.run(2, thread, this);
         } else {
             train(kBoth);
@@ -167,6 +171,10 @@ private:
         bool is_value_contended;
         bool stop;
     };
+
+    bool is_chunked() const {
+        return chunked_.size() > 0;
+    }
 
     // Bytes, roughly: parameters, both moments, gradient and transposed weights of the networks, order of the samples.
     static std::size_t workspace(const ActorCriticShape& shape, Index n_rows) {
@@ -222,11 +230,17 @@ private:
     void compute(int role, const Minibatch& rows, Exchange& exchange) {
         if (role != kValue) {
             exchange.stop = is_interrupted_ = host_.poll();
-            exchange.policy_sums = policy_.compute(batch_, rows, rule_.loss);
+            if (is_chunked()) {
+                const auto sums = chunked_[0].compute(batch_, rows, rule_.loss, host_);
+                exchange.policy_sums = sums.policy;
+                exchange.squared_error = sums.squared_error;
+            } else {
+                exchange.policy_sums = policy_.compute(batch_, rows, rule_.loss);
+            }
             exchange.policy_squared_norm = policy_optimizer_.squared_norm();
         }
         if (role != kPolicy) {
-            exchange.squared_error = value_.compute(batch_, rows, rule_.loss);
+            if (!is_chunked()) exchange.squared_error = value_.compute(batch_, rows, rule_.loss);
             exchange.value_squared_norm = value_optimizer_.squared_norm();
         }
     }
@@ -258,6 +272,7 @@ private:
     ValueLoss<T> value_;
     NetworkOptimizer<T> policy_optimizer_;
     NetworkOptimizer<T> value_optimizer_;
+    Owners<ChunkedLoss<T>> chunked_;  // none for small minibatches
     Buffer<std::int64_t> orders_[2];
     Buffer<T> old_head_inputs_;  // both with a KL penalty only
     Buffer<T> old_log_std_;
