@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import machine as described
 from fastpg.bench import machine, problems, tasks
 from fastpg.bench.flops import act as act_flops
 from fastpg.bench.timing import take_turns
@@ -177,7 +178,7 @@ def table() -> str:
         print(row.title, file=sys.stderr, flush=True)
         lines.append("| " + " | ".join(cells(row, peak)) + " |")
     isa = ", ".join(f"{name} {backends.which(name).isa}" for name in ("native", "jit") if name in backends.available())
-    lines += ["", f"Measured on: {machine.cpu_name()}, one thread; {isa}; float32."]
+    lines += ["", f"Measured on: {machine.cpu_name()}, one thread; {isa}; float32{described.commit_text()}."]
     return "\n".join([MARKS[0], *lines, MARKS[1]])
 
 

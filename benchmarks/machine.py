@@ -23,17 +23,21 @@ def describe() -> dict[str, Any]:
     return machine.describe(None) | {"threads": 1, "fma_peak_gflops": fma_peak_gflops()}
 
 
+def commit_text() -> str:
+    """``, commit 0123456789``, with ``+`` for changes since; empty where there is none."""
+    commit = describe()["commit"]
+    return f", commit {commit[:10]}" + ("+" if commit.endswith("+") else "") if commit else ""
+
+
 def header(core: int | None) -> list[str]:
     """The same in lines to be read."""
     info = describe()
+    build = f"{info['backend']}, {info['isa']}, {info['compiler']}"
     where = "not pinned" if core is None else f"pinned to core {core}"
     others = ", ".join(f"{name} {version}" for name, version in info["versions"].items() if name != "fastpg")
-    commit = ""
-    if info["commit"]:
-        commit = f", commit {info['commit'][:10]}" + ("+" if info["commit"].endswith("+") else "")
     lines = [
         f"{info['cpu']}, {platform.system()}, Python {platform.python_version()}, one thread, {where}",
-        f"fastpg {info['versions']['fastpg']} ({info['backend']}, {info['isa']}, {info['compiler']}{commit}); {others}",
+        f"fastpg {info['versions']['fastpg']} ({build}{commit_text()}); {others}",
     ]
     if info["fma_peak_gflops"]:
         lines.append(f"Peak of fused multiply-adds on this core, float32: {info['fma_peak_gflops']:.0f} GFLOP/s")
