@@ -59,7 +59,7 @@ CHOSEN = (
     ("surrogate_evaluate_halfcheetah", 2048),
     ("surrogate_hessian_vector_product_halfcheetah", 2048),
     ("value_update_halfcheetah", 2048),
-    ("fisher_diagonal_halfcheetah", 2048),
+    ("fisher_diagonal_halfcheetah", 64),
     ("fisher_factors_halfcheetah", 64),
     ("cholesky_solve", 300),
 )
