@@ -64,7 +64,7 @@ def main() -> None:
             print(line(f"{algorithm}, Numba, from its cache", measured("fastpg", algorithm, **cached)), flush=True)
     for library, algorithm in (("stable_baselines3", "PPO"), ("sb3_contrib", "TRPO")):
         if importlib.util.find_spec(library) is not None:
-            print(line(f"{algorithm}, {library}", measured(library, algorithm)), flush=True)
+            print(line(f"{algorithm}, {library.replace('_', '-')}", measured(library, algorithm)), flush=True)
 
 
 if __name__ == "__main__":
