@@ -10,12 +10,10 @@ in the same way: 100 deterministic episodes at the end, by one function for all.
 
 from __future__ import annotations
 
-import argparse
 import statistics
 import time
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from fastpg.bench.peers import use_one_thread
@@ -23,7 +21,7 @@ from fastpg.bench.peers import use_one_thread
 use_one_thread()
 
 from benchmarks import harness, machine  # noqa: E402
-from benchmarks.learners import Make, chosen, evaluate, store, take_turns  # noqa: E402
+from benchmarks.learners import Make, chosen, command_line, evaluate, store, take_turns  # noqa: E402
 
 N_EPISODES = 100
 ALGORITHM = "TRPO"
@@ -96,11 +94,7 @@ def table(results: dict[str, Any]) -> str:
 
 def main() -> None:
     """Train and evaluate on the chosen tasks, print one table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--tasks", default=",".join(task.env_id for task in TASKS), help="comma-separated ids")
-    parser.add_argument("--seeds", type=int, default=5, help="trainings of each, at least 1")
-    parser.add_argument("--json", type=Path, help="file to store the figures in; other tasks in it are kept")
-    given = parser.parse_args()
+    given = command_line(__doc__, TASKS, n_seeds=5).parse_args()
     tasks = chosen(TASKS, given.tasks)
     core = harness.pin_to_one_core()
     print(*machine.header(core), "", sep="\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections.abc import Callable, Iterable
@@ -36,6 +37,15 @@ class Task(Protocol):
 
 
 AnyTask = TypeVar("AnyTask", bound=Task)
+
+
+def command_line(description: str | None, tasks: Iterable[Task], n_seeds: int) -> argparse.ArgumentParser:
+    """What commands that train on ``tasks`` take; ``n_seeds`` by default."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tasks", default=",".join(task.env_id for task in tasks), help="comma-separated ids")
+    parser.add_argument("--seeds", type=int, default=n_seeds, help="trainings of each, at least 1")
+    parser.add_argument("--json", type=Path, help="file to store the figures in; other tasks in it are kept")
+    return parser
 
 
 def chosen(tasks: Iterable[AnyTask], env_ids: str) -> list[AnyTask]:
