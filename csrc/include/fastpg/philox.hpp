@@ -164,15 +164,19 @@ void normal(const PhiloxKey& key, Index n_rows, Index n_columns, T* out) {
     }
 }
 
-// Fisher-Yates shuffle of 0 .. n-1, n < 2^32.
+// Fisher-Yates shuffle of 0 .. n-1, n < 2^32. Number k takes word k % 4 of row k / 4: a register of rows at a time.
 inline void permutation(const PhiloxKey& key, Index n, std::int64_t* out) {
+    constexpr Index kRows = kLanes<float>;
+    std::uint32_t words[4][kRows];
     for (Index i = 0; i < n; ++i) out[i] = i;
-    PhiloxWords words{};
     for (Index k = 0; k < n - 1; ++k) {
-        if (k % 4 == 0) words = philox(key, static_cast<std::uint32_t>(k / 4), 0);
+        if (k % (4 * kRows) == 0) {
+            const PhiloxLanes lanes(key, static_cast<std::uint32_t>(k / 4), 0);
+            __builtin_memcpy(words, lanes.word, sizeof(words));
+        }
         const Index i = n - 1 - k;
         const std::uint64_t bound = static_cast<std::uint64_t>(i) + 1;
-        const auto j = static_cast<Index>((words.word[k % 4] * bound) >> 32);
+        const auto j = static_cast<Index>((words[k % 4][k / 4 % kRows] * bound) >> 32);
         const std::int64_t kept = out[i];
         out[i] = out[j];
         out[j] = kept;
