@@ -144,9 +144,7 @@ def row_kl(
             for k in range(columns[d], columns[d + 1]):
                 total += np.exp(old[old_at + k]) * (old[old_at + k] - new[new_at + k])
         elif kind == BERNOULLI:
-            before, after = old[old_at + d], new[new_at + d]
-            total += sigmoid(before) * (log_sigmoid(before) - log_sigmoid(after))
-            total += sigmoid(-before) * (log_sigmoid(-before) - log_sigmoid(-after))
+            total += bernoulli_kl(old[old_at + d], new[new_at + d])
         else:
             ratio = np.exp(old_scales[d] - new_scales[d])
             scaled = (old[old_at + d] - new[new_at + d]) * new_scales[n + d]
@@ -183,14 +181,13 @@ def add_row_kl_gradient(
             total += _add_categorical_kl(old, old_at, new, new_at, first, end, weight, is_new_old, slopes, slope_at)
         elif kind == BERNOULLI:
             before, after = old[old_at + d], new[new_at + d]
-            p, old_p = sigmoid(after), sigmoid(before)
-            up, down = log_sigmoid(after) - log_sigmoid(before), log_sigmoid(-after) - log_sigmoid(-before)
+            p = sigmoid(after)
             if is_new_old:
-                total += p * up + sigmoid(-after) * down
+                total += bernoulli_kl(after, before)
                 slopes[slope_at + d] += weight * (p * sigmoid(-after) * (after - before))
             else:
-                total -= old_p * up + sigmoid(-before) * down
-                slopes[slope_at + d] += weight * (p - old_p)
+                total += bernoulli_kl(before, after)
+                slopes[slope_at + d] += weight * (p - sigmoid(before))
         else:
             scale = old_scales[n + d] if is_new_old else new_scales[n + d]
             log_ratio = new_scales[d] - old_scales[d] if is_new_old else old_scales[d] - new_scales[d]
@@ -255,6 +252,16 @@ def mode_row(kind: int, columns: Array, z: Array, z_at: int, out: Array, row_at:
             out[row_at + d] = 1 if z[z_at + d] > 0 else 0
         else:
             out[row_at + d] = z[z_at + d]
+
+
+@inner
+def bernoulli_kl(logit: Any, other: Any) -> Any:
+    """KL divergence of the second distribution from the first: log p - log p' + (1 - p) (l' - l).
+
+    The difference of log (1 - p) is that of log p less that of the logits, and the probabilities add up to 1: one
+    difference of logarithms, with less rounding than the sum over both outcomes.
+    """
+    return log_sigmoid(logit) - log_sigmoid(other) + sigmoid(-logit) * (other - logit)
 
 
 @inner
