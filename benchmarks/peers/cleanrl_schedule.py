@@ -2,10 +2,12 @@
 
 4 environments, 128 steps each, 4 minibatches, 4 epochs, learning rate 2.5e-4 going to 0 linearly, clipped value loss,
 advantages normalised per minibatch, one optimiser for both networks. Where it treats a truncated episode as
-terminated, so does this loop.
+terminated, so does this loop; and as there, environments are reset in the step that ends an episode.
 """
 
 from __future__ import annotations
+
+from functools import partial
 
 import gymnasium as gym
 import numpy as np
@@ -33,10 +35,23 @@ def _network(n_inputs: int, n_outputs: int, gain: float) -> nn.Sequential:
     return nn.Sequential(*layers[:-1])
 
 
-class _Learner:
-    """Networks, optimiser, and the arrays of one rollout."""
+class Model:
+    """Environments, networks, optimiser, and the arrays of one rollout.
 
-    def __init__(self, envs: gym.vector.VectorEnv) -> None:  # type: ignore[type-arg]
+    Args:
+        env_id: Gymnasium id of an environment with discrete actions.
+        n_envs: environments side by side.
+        total_timesteps: where the learning rate gets to 0.
+        seed: of networks, environments and minibatches.
+    """
+
+    def __init__(self, env_id: str, *, n_envs: int, total_timesteps: int, seed: int = 0) -> None:
+        torch.manual_seed(seed)
+        self.envs = envs = RecordEpisodeStatistics(
+            gym.vector.SyncVectorEnv(
+                [partial(gym.make, env_id) for _ in range(n_envs)], autoreset_mode=gym.vector.AutoresetMode.SAME_STEP
+            )
+        )
         n_inputs = envs.single_observation_space.shape[0]
         self.actor = _network(n_inputs, envs.single_action_space.n, 0.01)
         self.critic = _network(n_inputs, 1, 1.0)
@@ -45,11 +60,29 @@ class _Learner:
         shape = (N_STEPS, envs.num_envs)
         self.observations = torch.zeros((*shape, n_inputs))
         self.actions, self.log_probs, self.rewards, self.starts, self.values = (torch.zeros(shape) for _ in range(5))
-        self.next_observation = torch.as_tensor(envs.reset(seed=0)[0])
+        self.next_observation = torch.as_tensor(envs.reset(seed=seed)[0])
         self.next_start = torch.zeros(envs.num_envs)
-        self.rng = np.random.default_rng(0)
+        self.rng = np.random.default_rng(seed)
+        self.iteration, self.n_iterations = 0, total_timesteps // (n_envs * N_STEPS)
 
-    def collect(self, envs: gym.vector.VectorEnv) -> None:  # type: ignore[type-arg]
+    def learn(self, total_timesteps: int, *, reset_num_timesteps: bool = True) -> Model:
+        """Whole iterations until there are ``total_timesteps`` more; the schedule begins anew if told to reset."""
+        self.iteration = 0 if reset_num_timesteps else self.iteration
+        for _ in range(-(-total_timesteps // (self.envs.num_envs * N_STEPS))):
+            rest = max(0.0, 1.0 - self.iteration / self.n_iterations)
+            self.optimizer.param_groups[0]["lr"] = LEARNING_RATE * rest
+            self.collect()
+            self.update()
+            self.iteration += 1
+        return self
+
+    def predict(self, observations: np.ndarray, deterministic: bool = True) -> tuple[np.ndarray, None]:
+        """The likeliest actions, or a sample; and None for the state that the policy does not have."""
+        with torch.no_grad():
+            policy = Categorical(logits=self.actor(torch.as_tensor(observations)))
+            return (policy.mode if deterministic else policy.sample()).numpy(), None
+
+    def collect(self) -> None:
         for t in range(N_STEPS):
             self.observations[t], self.starts[t] = self.next_observation, self.next_start
             with torch.no_grad():
@@ -57,7 +90,7 @@ class _Learner:
                 self.actions[t] = action = policy.sample()
                 self.log_probs[t] = policy.log_prob(action)
                 self.values[t] = self.critic(self.next_observation).flatten()
-            observation, reward, terminated, truncated, _ = envs.step(action.numpy())
+            observation, reward, terminated, truncated, _ = self.envs.step(action.numpy())
             self.rewards[t] = torch.as_tensor(reward)
             self.next_observation = torch.as_tensor(observation)
             self.next_start = torch.as_tensor(np.logical_or(terminated, truncated), dtype=torch.float32)
@@ -102,14 +135,8 @@ def train(env_id: str, *, n_envs: int, total_timesteps: int) -> Run:
     """A whole training, construction included; returns the mean return of the last 100 episodes."""
 
     def run() -> float:
-        torch.manual_seed(0)
-        envs = RecordEpisodeStatistics(gym.vector.SyncVectorEnv([lambda: gym.make(env_id) for _ in range(n_envs)]))
-        learner = _Learner(envs)
-        n_iterations = total_timesteps // (n_envs * N_STEPS)
-        for iteration in range(n_iterations):
-            learner.optimizer.param_groups[0]["lr"] = LEARNING_RATE * (1.0 - iteration / n_iterations)
-            learner.collect(envs)
-            learner.update()
-        return float(np.mean(envs.return_queue))
+        model = Model(env_id, n_envs=n_envs, total_timesteps=total_timesteps)
+        model.learn(total_timesteps - total_timesteps % (n_envs * N_STEPS))
+        return float(np.mean(model.envs.return_queue))
 
     return run

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
-import random
 import sys
+import zlib
+from functools import cache, partial
+from itertools import count
 from typing import Any
 
 import gymnasium as gym
@@ -15,58 +17,103 @@ from fastpg.bench.timing import Run
 
 EVALUATION_EPISODES = 3  # they count as training time, about 20 ms
 
+#: stable-baselines3's defaults by RLtools' names.
+SCHEDULE: dict[str, Any] = {
+    "ACTOR_ACTIVATION_FUNCTION": "FAST_TANH",
+    "CRITIC_ACTIVATION_FUNCTION": "FAST_TANH",
+    "ACTION_ENTROPY_COEFFICIENT": 0.0,
+    "ON_POLICY_RUNNER_STEPS_PER_ENV": 2048,
+    "BATCH_SIZE": 64,
+    "N_EPOCHS": 10,
+    "OPTIMIZER_ALPHA": 3e-4,
+    "OPTIMIZER_EPSILON": 1e-5,
+}
+#: Names of stable-baselines3 -> RLtools'.
+NAMES = {
+    "n_envs": "N_ENVIRONMENTS",
+    "n_steps": "ON_POLICY_RUNNER_STEPS_PER_ENV",
+    "gamma": "GAMMA",
+    "learning_rate": "OPTIMIZER_ALPHA",
+}
 
-def train(env_id: str, *, n_envs: int, n_steps: int, total_timesteps: int) -> Run:
-    """A whole training with stable-baselines3's schedule; compiled before, which takes about ten seconds.
 
-    Returns the mean return of evaluation episodes after the training.
+class Model:
+    """PPO of RLtools with the interface of stable-baselines3, as far as the benchmarks use it.
+
+    Args:
+        env_id: Gymnasium id of an environment with continuous actions and a time limit.
+        n_envs: environments side by side.
+        seed: of networks, environments and actions.
+        **arguments: of stable-baselines3, those in ``NAMES``.
     """
+
+    def __init__(self, env_id: str, *, n_envs: int, seed: int = 0, **arguments: Any) -> None:
+        settings = SCHEDULE | {NAMES[name]: value for name, value in {"n_envs": n_envs, **arguments}.items()}
+        algorithm = _compiled(env_id, tuple(settings.items()))
+        algorithm.set_environment_factory(partial(_environment, env_id, count(1000 * seed)))
+        self.n_samples = n_envs * settings["ON_POLICY_RUNNER_STEPS_PER_ENV"]
+        self.state = algorithm.State(seed)
+        self.space: Any = gym.make(env_id).action_space
+
+    def learn(self, total_timesteps: int, *, reset_num_timesteps: bool = True) -> Model:  # noqa: ARG002
+        """Whole iterations until there are ``total_timesteps`` more."""
+        for _ in range(-(-total_timesteps // self.n_samples)):
+            self.state.step()
+        return self
+
+    def predict(self, observations: np.ndarray, deterministic: bool = True) -> tuple[np.ndarray, None]:
+        """The means of the actions, the only ones to be had; and None for the state that the policy does not have."""
+        assert deterministic
+        actions = np.clip([self.state.action(observation) for observation in observations], -1.0, 1.0)
+        return self.space.low + (self.space.high - self.space.low) * (actions + 1.0) / 2.0, None
+
+
+def _environment(env_id: str, seeds: count[int]) -> gym.Env[Any, Any]:
+    """With actions from -1 to 1, the only ones that RLtools takes."""
+    env = RescaleAction(gym.make(env_id), -1.0, 1.0)
+    env.reset(seed=next(seeds))
+    return env
+
+
+@cache
+def _compiled(env_id: str, settings: tuple[tuple[str, Any], ...]) -> Any:
+    """The module for ``settings``; compiling takes about ten seconds, unless RLtools finds it among its files."""
     if "torch" in sys.modules:  # else it stops, in case that it finds MKL, which does not go with torch
         os.environ.setdefault("RL_TOOLS_DISABLE_MKL", "1")
     from rltools import PPO
 
-    n_iterations = total_timesteps // (n_envs * n_steps)
-
-    def make_env() -> Any:
-        env = RescaleAction(gym.make(env_id), -1.0, 1.0)
-        env.reset(seed=0)
-        return env
-
-    algorithm = PPO(
-        make_env,
+    std = 2.0 / np.ptp((gym.make(env_id).action_space.low, gym.make(env_id).action_space.high))
+    return PPO(
+        partial(_environment, env_id, count()),
         enable_evaluation=False,
-        interface_name=f"fastpg_{n_envs}_{n_steps}_{n_iterations}",  # a name of its own: it is what a cache goes by
-        STEP_LIMIT=n_iterations - 1,  # it stops after the iteration of this number, from 0
-        ACTOR_ACTIVATION_FUNCTION="FAST_TANH",
-        CRITIC_ACTIVATION_FUNCTION="FAST_TANH",
-        INITIAL_ACTION_STD=1.0,
-        ACTION_ENTROPY_COEFFICIENT=0.0,
-        N_ENVIRONMENTS=n_envs,
-        ON_POLICY_RUNNER_STEPS_PER_ENV=n_steps,
-        BATCH_SIZE=64,
-        N_EPOCHS=10,
-        OPTIMIZER_ALPHA=3e-4,
-        OPTIMIZER_EPSILON=1e-5,
+        interface_name=f"fastpg_{zlib.crc32(repr(settings).encode()):x}",  # of its own: it is what a cache goes by
+        STEP_LIMIT=10**9,  # iterations after which `step` says that it is over
+        INITIAL_ACTION_STD=float(std),  # 1 in the environment's unit, as in stable-baselines3
+        **dict(settings),
     )
 
+
+def train(env_id: str, *, n_envs: int, n_steps: int, total_timesteps: int) -> Run:
+    """A whole training with stable-baselines3's schedule; compiled before.
+
+    Returns the mean return of evaluation episodes after the training.
+    """
+
     def run() -> float:
-        random.seed(0)
-        state = algorithm.State(0)
-        while not state.step():
-            pass
-        return _evaluate(state, make_env())
+        model = Model(env_id, n_envs=n_envs, n_steps=n_steps)
+        return _evaluate(model.learn(total_timesteps), gym.make(env_id))
 
     return run
 
 
-def _evaluate(state: Any, env: Any) -> float:
+def _evaluate(model: Model, env: Any) -> float:
     returns = []
     for episode in range(EVALUATION_EPISODES):
         observation, _ = env.reset(seed=episode)
         total, is_over = 0.0, False
         while not is_over:
-            action = np.clip(state.action(observation), -1.0, 1.0)
-            observation, reward, terminated, truncated, _ = env.step(action)
+            actions, _ = model.predict(observation[None])
+            observation, reward, terminated, truncated, _ = env.step(actions[0])
             total, is_over = total + float(reward), terminated or truncated
         returns.append(total)
     return float(np.mean(returns))
