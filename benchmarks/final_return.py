@@ -25,6 +25,7 @@ from benchmarks.learners import Make, chosen, command_line, evaluate, store, tak
 
 N_EPISODES = 100
 ALGORITHM = "TRPO"
+NAMES = ("fastpg", "sb3-contrib")
 
 
 @dataclass(frozen=True)
@@ -100,7 +101,7 @@ def main() -> None:
     print(*machine.header(core), "", sep="\n")
     results = {}
     for task in tasks:
-        runs = take_turns(task, ALGORITHM, given.seeds, partial(run, task), describe)
+        runs = take_turns(task, ALGORITHM, given.seeds, partial(run, task), describe, names=NAMES)
         row = {"env_id": task.env_id, "title": task.title, "algorithm": ALGORITHM, "runs": runs}
         results[f"{task.env_id}-{ALGORITHM}"] = row
         if given.json is not None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -14,8 +15,15 @@ import gymnasium as gym
 import numpy as np
 
 from benchmarks import harness, machine
+from benchmarks.trainings import CLEANRL
 
 EVALUATION_SEED = 10_000
+CLEANRL_SCHEDULE = "CleanRL's schedule"
+#: Algorithm -> libraries that have it, with stable-baselines3's interface.
+FAMILY = {
+    "PPO": {"stable-baselines3": "stable_baselines3", "SBX": "sbx"},
+    "TRPO": {"sb3-contrib": "sb3_contrib"},
+}
 Make = Callable[..., Any]
 
 
@@ -67,12 +75,23 @@ def chosen(tasks: Iterable[AnyTask], env_ids: str) -> list[AnyTask]:
     return able
 
 
-def contenders(algorithm: str) -> dict[str, tuple[str, Make]]:
-    """Name -> (module that must be importable, constructor of (env_id, n_envs, seed, arguments))."""
-    family = {"stable-baselines3": "stable_baselines3", "SBX": "sbx"} if algorithm == "PPO" else {}
-    family |= {"sb3-contrib": "sb3_contrib"} if algorithm == "TRPO" else {}
+def contenders(algorithm: str, env_id: str) -> dict[str, tuple[str, Make]]:
+    """Name -> (module that must be importable, constructor of (env_id, n_envs, seed, arguments)).
+
+    Args:
+        algorithm: ``PPO``, ``TRPO`` or ``CLEANRL_SCHEDULE``.
+        env_id: what is trained on; RLtools' Python package has PPO for continuous actions only.
+    """
+    if algorithm == CLEANRL_SCHEDULE:
+        torch_loop = partial(_peer, "cleanrl_schedule:Model")
+        return {"fastpg": ("fastpg", _annealed_fastpg), "CleanRL's schedule in torch": ("torch", torch_loop)}
     found: dict[str, tuple[str, Make]] = {"fastpg": ("fastpg", partial(_fastpg, algorithm))}
-    return found | {name: (library, partial(_peer, library, algorithm)) for name, library in family.items()}
+    for name, library in FAMILY[algorithm].items():
+        found[name] = (library, partial(_peer, "sb3_family:make_model", library, algorithm))
+    found["tianshou"] = ("tianshou", partial(_peer, "tianshou:Model", algorithm))
+    if (algorithm, env_id) == ("PPO", "Pendulum-v1"):
+        found["RLtools"] = ("rltools", partial(_peer, "rltools:Model"))
+    return found
 
 
 def _fastpg(algorithm: str, env_id: str, **arguments: Any) -> Any:
@@ -81,10 +100,25 @@ def _fastpg(algorithm: str, env_id: str, **arguments: Any) -> Any:
     return getattr(fastpg, algorithm)("MlpPolicy", env_id, **arguments)
 
 
-def _peer(library: str, algorithm: str, env_id: str, **arguments: Any) -> Any:
-    from benchmarks.peers.sb3_family import make_model
+def _annealed_fastpg(env_id: str, *, total_timesteps: int, **arguments: Any) -> Any:
+    """PPO with the numbers of CleanRL's schedule; the learning rate gets to 0 at ``total_timesteps``.
 
-    return make_model(library, algorithm, env_id, **arguments)
+    A linear schedule of fastpg's own would get there at the end of every call of ``learn``.
+    """
+    start = float(CLEANRL["learning_rate"].removeprefix("lin_"))
+    models: list[Any] = []
+
+    def learning_rate(_: float) -> float:
+        return start * max(0.0, 1.0 - (models[0].num_timesteps if models else 0) / total_timesteps)
+
+    models.append(_fastpg("PPO", env_id, **CLEANRL | arguments | {"learning_rate": learning_rate}))
+    return models[0]
+
+
+def _peer(constructor: str, *leading: str, **arguments: Any) -> Any:
+    """``module:function`` of benchmarks/peers called with the arguments."""
+    module, _, name = constructor.partition(":")
+    return getattr(importlib.import_module(f"benchmarks.peers.{module}"), name)(*leading, **arguments)
 
 
 def evaluate(model: Any, env_id: str, n_episodes: int) -> float:
@@ -111,21 +145,26 @@ def take_turns(
     n_seeds: int,
     run: Callable[[Make, int], dict[str, Any]],
     describe: Callable[[dict[str, Any]], str],
+    *,
+    names: Collection[str] | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """Contender -> its runs of seeds 0 to ``n_seeds - 1``; the contenders take turns, seed by seed.
 
     Args:
         task: what is trained on.
-        algorithm: ``PPO`` or ``TRPO``.
+        algorithm: ``PPO``, ``TRPO`` or ``CLEANRL_SCHEDULE``.
         n_seeds: runs of each.
         run: one training by the constructor and with the seed given to it.
         describe: a few words on what a training gave, for standard error.
+        names: who takes part; everybody if None.
     """
     able = {}
-    for name, (module, construct) in contenders(algorithm).items():
+    for name, (module, construct) in contenders(algorithm, task.env_id).items():
+        if names is not None and name not in names:
+            continue
         reason = harness.Contender(name, lambda: print, requires=module).missing()
         if reason is None:
-            able[name] = partial(construct, task.env_id, n_envs=task.n_envs, **task.arguments.get(algorithm, {}))
+            able[name] = partial(construct, task.env_id, **{"n_envs": task.n_envs} | task.arguments.get(algorithm, {}))
             able[name](seed=n_seeds).learn(1)  # compiles what is compiled
         else:
             print(f"{task.env_id}, {algorithm}: without {name}: {reason}", file=sys.stderr)

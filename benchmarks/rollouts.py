@@ -32,16 +32,15 @@ def rollout(env_id: str, n_envs: int, n_steps: int) -> Workload:
         assert np.isfinite(rewards).all()
         assert (rewards != 0.0).mean() > 0.9  # steps that only reset an environment give nothing
 
-    sb3 = peer(
-        "stable-baselines3",
-        "stable_baselines3",
-        "benchmarks.peers.sb3_family:collect",
-        env_id,
-        n_envs=n_envs,
-        n_steps=n_steps,
+    settings = {"n_envs": n_envs, "n_steps": n_steps}
+    family, tianshou = "benchmarks.peers.sb3_family:collect", "benchmarks.peers.tianshou:collect"
+    others = (
+        peer("stable-baselines3", "stable_baselines3", family, "stable_baselines3", env_id, **settings),
+        peer("SBX", "sbx", family, "sbx", env_id, **settings),
+        peer("tianshou", "tianshou", tianshou, env_id, **settings),
+        Contender("environment alone", environment_alone),
     )
-    alone = Contender("environment alone", environment_alone)
-    contenders = (*fastpg_contenders(prepare), sb3, alone)
+    contenders = (*fastpg_contenders(prepare), *others)
     title = f"rollout, {env_id}, {n_envs} environments"
     name = f"rollout-{env_id}-{n_envs}"
     n_units = n_envs * n_steps

@@ -4,11 +4,11 @@
     python -m benchmarks.time_to_score --tasks CartPole-v1,Pendulum-v1 --seeds 3
     python -m benchmarks.time_to_score --json FILE                            # also store what was measured
 
-Everybody gets the same hyper-parameters on the same environments (no rendering), one thread, one core, and is evaluated
-in the same way: between iterations, 20 deterministic episodes on environments of their own, by one function for all.
-The clock counts the training alone: construction included, imports, evaluation and the compilation of kernels (a
-short training of another seed comes first) not. A run ends at the first evaluation that reaches the score, or without
-it at the limit of steps.
+Everybody in a row gets the same hyper-parameters on the same environments (no rendering), one thread, one core, and is
+evaluated in the same way: between iterations, 20 deterministic episodes on environments of their own, by one function
+for all. The clock counts the training alone: construction included, imports, evaluation and the compilation of kernels
+(a short training of another seed comes first) not. A run ends at the first evaluation that reaches the score, or
+without it at the limit of steps.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from fastpg.bench.peers import use_one_thread
 use_one_thread()
 
 from benchmarks import harness, machine  # noqa: E402
-from benchmarks.learners import Make, chosen, command_line, evaluate, store, take_turns  # noqa: E402
+from benchmarks.learners import CLEANRL_SCHEDULE, Make, chosen, command_line, evaluate, store, take_turns  # noqa: E402
 
 N_EPISODES = 20
+ALGORITHMS = ("PPO", "TRPO", CLEANRL_SCHEDULE)
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Task:
         n_envs: environments side by side.
         chunk: steps between evaluations, whole iterations.
         limit: steps after which a run gives up.
-        arguments: algorithm -> constructor arguments that differ from the defaults.
+        arguments: algorithm -> constructor arguments that differ from the defaults; it has no other algorithms.
     """
 
     env_id: str
@@ -53,9 +54,19 @@ class Task:
 _LUNAR = {"n_steps": 1024, "gamma": 0.999, "gae_lambda": 0.98}
 _PENDULUM = {"n_steps": 1024, "gamma": 0.9}
 #: CartPole: defaults with shorter rollouts. The others: rl-baselines3-zoo, without state-dependent exploration.
+#: CleanRL's schedule is for discrete actions; its learning rate gets to 0 where a run gives up.
 TASKS = (
     Task(
-        "CartPole-v1", 475.0, 8, 4096, 200_000, {"PPO": {"n_steps": 256}, "TRPO": {"n_steps": 256, "target_kl": 0.01}}
+        "CartPole-v1",
+        475.0,
+        8,
+        4096,
+        200_000,
+        {
+            "PPO": {"n_steps": 256},
+            "TRPO": {"n_steps": 256, "target_kl": 0.01},
+            CLEANRL_SCHEDULE: {"n_envs": 4, "total_timesteps": 200_000},
+        },
     ),
     Task(
         "Pendulum-v1",
@@ -71,7 +82,11 @@ TASKS = (
         16,
         16384 * 2,
         1_500_000,
-        {"PPO": _LUNAR | {"n_epochs": 4, "ent_coef": 0.01}, "TRPO": _LUNAR | {"n_critic_updates": 15}},
+        {
+            "PPO": _LUNAR | {"n_epochs": 4, "ent_coef": 0.01},
+            "TRPO": _LUNAR | {"n_critic_updates": 15},
+            CLEANRL_SCHEDULE: {"n_envs": 4, "total_timesteps": 1_500_000},
+        },
     ),
 )
 
@@ -124,14 +139,17 @@ def table(results: dict[str, Any]) -> str:
 def main() -> None:
     """Measure the chosen tasks and print one table."""
     parser = command_line(__doc__, TASKS, n_seeds=3)
-    parser.add_argument("--algorithms", default="PPO,TRPO", help="PPO, TRPO or both")
+    parser.add_argument("--algorithms", default=",".join(ALGORITHMS), help="some of " + ", ".join(ALGORITHMS))
     given = parser.parse_args()
+    algorithms = given.algorithms.split(",")
+    if unknown := set(algorithms) - set(ALGORITHMS):
+        parser.error(f"--algorithms: expected some of {', '.join(ALGORITHMS)}, got {', '.join(sorted(unknown))}")
     tasks = chosen(TASKS, given.tasks)
     core = harness.pin_to_one_core()
     print(*machine.header(core), "", sep="\n")
     results = {}
     for task in tasks:
-        for algorithm in given.algorithms.split(","):
+        for algorithm in (name for name in algorithms if name in task.arguments):
             runs = take_turns(task, algorithm, given.seeds, partial(run, task), describe)
             row = {"env_id": task.env_id, "score": task.score, "algorithm": algorithm, "runs": runs}
             results[f"{task.env_id}-{algorithm}"] = row

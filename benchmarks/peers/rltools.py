@@ -55,7 +55,7 @@ class Model:
         self.state = algorithm.State(seed)
         self.space: Any = gym.make(env_id).action_space
 
-    def learn(self, total_timesteps: int, *, reset_num_timesteps: bool = True) -> Model:  # noqa: ARG002
+    def learn(self, total_timesteps: int, *, reset_num_timesteps: bool = True) -> Model:
         """Whole iterations until there are ``total_timesteps`` more."""
         for _ in range(-(-total_timesteps // self.n_samples)):
             self.state.step()
