@@ -40,7 +40,7 @@ class Task:
         n_envs: environments side by side.
         chunk: steps between evaluations, whole iterations.
         limit: steps after which a run gives up.
-        arguments: algorithm -> constructor arguments that differ from the defaults; it has no other algorithms.
+        arguments: algorithm -> constructor arguments that differ from the defaults; of these algorithms only.
     """
 
     env_id: str

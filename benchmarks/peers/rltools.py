@@ -82,13 +82,14 @@ def _compiled(env_id: str, settings: tuple[tuple[str, Any], ...]) -> Any:
         os.environ.setdefault("RL_TOOLS_DISABLE_MKL", "1")
     from rltools import PPO
 
-    std = 2.0 / np.ptp((gym.make(env_id).action_space.low, gym.make(env_id).action_space.high))
+    space: Any = gym.make(env_id).action_space
+    std = float(2.0 / (space.high - space.low)[0])  # 1 in the environment's unit, as in stable-baselines3
     return PPO(
         partial(_environment, env_id, count()),
         enable_evaluation=False,
-        interface_name=f"fastpg_{zlib.crc32(repr(settings).encode()):x}",  # of its own: it is what a cache goes by
+        interface_name=f"fastpg_{zlib.crc32(repr((env_id, settings)).encode()):x}",  # its own: a cache goes by it
         STEP_LIMIT=10**9,  # iterations after which `step` says that it is over
-        INITIAL_ACTION_STD=float(std),  # 1 in the environment's unit, as in stable-baselines3
+        INITIAL_ACTION_STD=std,
         **dict(settings),
     )
 
