@@ -54,6 +54,12 @@ GOALS = {
 GOAL_NOTES = {"act_n1_us": "without the Python call that is measured with it"}
 #: Peer -> task -> times as long as fastpg, at least.
 RATIO_GOALS = {"stable-baselines3": {"ppo_update_b64": 55.0}, "JAX": {"ppo_update_b64": 2.7}}
+#: Workload of ``benchmarks.compare`` -> who, beside whom, and how many times as fast at least.
+COMPARE_GOALS = {
+    "ppo_update-small-64": ("fastpg jit", "stable-baselines3", 8.0),
+    "train-PPO-CartPole-v1-8": ("fastpg native", "stable-baselines3", 20.0),
+    "train-TRPO-HalfCheetah-v5-8-long": ("fastpg native", "environment alone", 0.8),
+}
 #: Tasks whose cost is arithmetic: their goal scales with the peak of the machine.
 ARITHMETIC = ("ppo_update_b64", "ppo_update_b2048", "fvp_b2048", "cg10_b2048", "act_n1024")
 PICTURES = {
@@ -240,8 +246,21 @@ def _ratio(ratio: float | None, goal: float | None) -> str:
 
 def _group(stored: dict[str, Any]) -> str:
     rows = list(stored["workloads"].values())
-    shares = [f"- {line}" for line in rates(rows, stored["machine"]["fma_peak_gflops"])]
-    return "\n\n".join([_quoted(stored["header"]), table(rows), *(["\n".join(shares)] if shares else [])])
+    lines = [f"- {line}" for line in rates(rows, stored["machine"]["fma_peak_gflops"])]
+    lines += [f"- {line}" for line in compare_goals(stored["workloads"])]
+    return "\n\n".join([_quoted(stored["header"]), table(rows), *(["\n".join(lines)] if lines else [])])
+
+
+def compare_goals(workloads: dict[str, dict[str, Any]]) -> list[str]:
+    """The goals for ratios within one workload, those that were measured."""
+    lines = []
+    for name, (ours, peer, goal) in COMPARE_GOALS.items():
+        seconds = workloads.get(name, {}).get("seconds", {})
+        if ours in seconds and peer in seconds:
+            ratio = seconds[peer] / seconds[ours]
+            speed = f"{ours} is {ratio:.3g} times as fast as {peer}"
+            lines.append(f"{workloads[name]['title']}: {speed} (goal {goal:g}, {_verdict(ratio >= goal)}).")
+    return lines
 
 
 def _readme_table(groups: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from fastpg.bench.tasks import SHORT
 sys.path.append(str(Path(__file__).parents[2]))
 with mock.patch.dict(os.environ):  # the benchmarks keep the libraries of the peers to one thread
     from benchmarks import learners, machine, report
+    from benchmarks.workloads import comparisons
 
 
 def bench(**figures: float) -> dict[str, Any]:
@@ -70,6 +71,20 @@ def test_ratios_stand_beside_their_goals() -> None:
     assert row(table, "GAE, 128 x 1024") == ["3x"]
     peers["JAX"]["ppo_update_b64_ratio"] = 2.7
     assert row(report._peers_table({"peers": peers}), "PPO minibatch update, 64 samples") == ["2.7x (goal 2.7x, met)"]
+
+
+def test_every_ratio_that_is_a_goal_is_of_a_workload_and_those_measured_stand_beside_it() -> None:
+    contenders = {workload.name: {c.name for c in workload.contenders} for workload in comparisons()}
+    for name, (ours, peer, _) in report.COMPARE_GOALS.items():
+        assert {ours, peer} <= contenders[name]
+    seconds = {"fastpg native": 1.0, "stable-baselines3": 19.9}
+    rows = {"train-PPO-CartPole-v1-8": {"title": "PPO", "seconds": seconds}, "act-1": {"title": "", "seconds": seconds}}
+    line = "PPO: fastpg native is 19.9 times as fast as stable-baselines3 (goal 20, missed)."
+    assert report.compare_goals(rows) == [line]
+    seconds["stable-baselines3"] = 20.0
+    assert report.compare_goals(rows) == [line.replace("19.9", "20").replace("missed", "met")]
+    del seconds["fastpg native"]
+    assert report.compare_goals(rows) == []
 
 
 def test_the_pages_have_what_is_stored() -> None:
