@@ -1,4 +1,4 @@
-"""Measure everything and write it into the documentation: one command, about two hours with all peers installed.
+"""Measure everything and write it into the documentation: one command, some three hours with all peers installed.
 
     python -m benchmarks.report                           # everything
     python -m benchmarks.report --only bench,updates      # parts; what was measured before is kept

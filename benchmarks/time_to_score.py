@@ -1,6 +1,6 @@
 """Seconds of training until a policy reaches a score, fastpg beside its peers.
 
-    python -m benchmarks.time_to_score                                        # about an hour with the peers installed
+    python -m benchmarks.time_to_score                                        # an hour and a half with the peers installed
     python -m benchmarks.time_to_score --tasks CartPole-v1,Pendulum-v1 --seeds 3
     python -m benchmarks.time_to_score --json FILE                            # also store what was measured
 
@@ -54,7 +54,8 @@ class Task:
 _LUNAR = {"n_steps": 1024, "gamma": 0.999, "gae_lambda": 0.98}
 _PENDULUM = {"n_steps": 1024, "gamma": 0.9}
 #: CartPole: defaults with shorter rollouts. The others: rl-baselines3-zoo, without state-dependent exploration.
-#: CleanRL's schedule is for discrete actions; its learning rate gets to 0 where a run gives up.
+#: CleanRL's schedule is for discrete actions; its learning rate gets to 0 where a run gives up. On LunarLander-v3 it
+#: reaches 200 neither here nor in torch.
 TASKS = (
     Task(
         "CartPole-v1",
@@ -82,11 +83,7 @@ TASKS = (
         16,
         16384 * 2,
         1_500_000,
-        {
-            "PPO": _LUNAR | {"n_epochs": 4, "ent_coef": 0.01},
-            "TRPO": _LUNAR | {"n_critic_updates": 15},
-            CLEANRL_SCHEDULE: {"n_envs": 4, "total_timesteps": 1_500_000},
-        },
+        {"PPO": _LUNAR | {"n_epochs": 4, "ent_coef": 0.01}, "TRPO": _LUNAR | {"n_critic_updates": 15}},
     ),
 )
 
