@@ -1,6 +1,6 @@
 """Seconds of training until a policy reaches a score, fastpg beside its peers.
 
-    python -m benchmarks.time_to_score                                        # an hour and a half with the peers installed
+    python -m benchmarks.time_to_score                                        # some two hours with all peers installed
     python -m benchmarks.time_to_score --tasks CartPole-v1,Pendulum-v1 --seeds 3
     python -m benchmarks.time_to_score --json FILE                            # also store what was measured
 
