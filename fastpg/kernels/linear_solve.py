@@ -243,5 +243,9 @@ def _iterate(state: _State, product: Callable[[Array], Array], p: Array, *, is_l
 
 
 def dot(a: Array, b: Array) -> float:
-    """Dot product in float64."""
-    return float(np.dot(a.astype(np.float64, copy=False), b.astype(np.float64, copy=False)))
+    """The product a'b in float64, by NumPy's pairwise summation.
+
+    The BLAS of ``np.dot`` sums in another order on another processor, and on several threads.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):  # callers look at what is not finite
+        return float(np.sum(a.astype(np.float64, copy=False) * b.astype(np.float64, copy=False)))

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from fastpg.kernels import CGStatus, cholesky_solve, conjugate_gradient
-from fastpg.kernels.linear_solve import STAGNATION_PATIENCE
+from fastpg.kernels.linear_solve import STAGNATION_PATIENCE, dot
 
 Array = NDArray[Any]
 TIGHT: Any = {"relative_tolerance": 1e-12, "absolute_tolerance": 0.0}
@@ -140,3 +140,15 @@ def test_cholesky_says_what_is_not_positive_definite(backend: str, matrix: Array
     x, is_positive_definite = cholesky_solve(matrix, np.ones(len(matrix)), backend=backend)
     assert not is_positive_definite
     np.testing.assert_array_equal(x, 0)
+
+
+def test_dot_products_have_known_bits() -> None:
+    """By pairwise summation, on every processor; a BLAS has an order of its own."""
+    a, b = 1.0 / np.arange(1.0, 2001.0), np.sqrt(np.arange(2.0, 2002.0))
+    assert dot(a, b).hex() == "0x1.649eebf5229c4p+6"
+    assert dot(a.astype(np.float32), b.astype(np.float32)) == pytest.approx(dot(a, b), rel=1e-7)
+
+
+def test_dot_products_of_what_is_not_finite_do_not_warn() -> None:
+    assert dot(np.array([1e200, 1.0]), np.array([1e200, 1.0])) == np.inf
+    assert np.isnan(dot(np.array([np.inf, 1.0]), np.array([0.0, 1.0])))
