@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastpg.kernels.elementary import exp
 from fastpg.training.advantages import make_batch
 from fastpg.training.metrics import METRICS
 from fastpg.types import Batch
@@ -130,7 +131,7 @@ def record_metrics(model: OnPolicyModel, batch: Batch, report: UpdateReport, wat
     logger.record("train/n_updates", model.n_updates)
     log_std = model.policy.layout.split(model.policy.params)[1]
     if log_std.size:
-        logger.record("train/std", float(np.exp(log_std).mean()))
+        logger.record("train/std", float(exp(log_std).mean()))
 
 
 _KEYS = {metric.key for metric in METRICS}

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from fastpg.kernels.clipped_loss import KLDirection
+from fastpg.kernels.elementary import exp
 from fastpg.kernels.heads import kl_old_new, log_prob
 from fastpg.kernels.mlp import mlp_forward
 from fastpg.types import Array
@@ -34,9 +35,7 @@ class PolicyChange:
         batch, layout = self.problem.batch, self.problem.layout
         head_inputs, log_std = self._new
         log_probs = log_prob(head_inputs, log_std, batch.actions, head=layout.head, backend=self.problem.backend)
-        with np.errstate(over="ignore"):
-            ratio: Array = np.exp((log_probs - batch.old_log_probs).astype(np.float64))
-        return ratio
+        return exp(log_probs - batch.old_log_probs)
 
     def kl(self, direction: KLDirection) -> float:
         """Mean KL divergence, exact, in nats, summed over action dimensions."""
