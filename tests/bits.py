@@ -2,8 +2,8 @@
 
 ``python -m tests.kernels.bits`` has those of the kernels, ``python -m tests.training.bits`` those of whole trainings:
 
-- ``--inputs FILE.npz`` prints them as JSON. The arrays that go in are written to the file if it does not exist, and read
-  from it if it does: NumPy draws and computes them with other last bits on another machine.
+- ``--inputs FILE.npz`` prints them as JSON. The arrays that go in are written to the file if it does not exist, and
+  read from it if it does: NumPy draws and computes them with other last bits on another machine.
 - ``ONE.json OTHER.json ...`` compares such outputs; the exit code is 1 where they differ.
 """
 

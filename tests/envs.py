@@ -223,3 +223,41 @@ class ContinuousTargetProbe(gym.Env):
 
     def step(self, action):
         return np.zeros(1, np.float32), -float((action[0] - 0.5) ** 2), True, False, {}
+
+
+class OscillatorEnv(gym.Env):
+    """A mass on a spring that hardens, pushed by the actions; episodes of 20 steps, or until it is far away.
+
+    Nothing but +, - and * of IEEE doubles, in the order of the source, and numbers drawn without a logarithm: the same
+    bits on every machine.
+
+    Args:
+        action_space: Discrete(3) pushes to the left, not at all or to the right; of any other, the first number minus
+            the last one is the push.
+    """
+
+    def __init__(self, action_space: spaces.Space) -> None:
+        self.observation_space = spaces.Box(-np.inf, np.inf, (3,), np.float32)
+        self.action_space = action_space
+
+    def reset(self, *, seed=None, options=None):
+        super().reset(seed=seed)
+        self.position, self.velocity, self.n_steps = 2.0 * self.np_random.random() - 1.0, 0.0, 0
+        return self._observation(), {}
+
+    def step(self, action):
+        push = self._push(action)
+        spring = self.position + 0.5 * self.position * self.position * self.position
+        self.velocity += 0.25 * (push - spring - 0.125 * self.velocity)
+        self.position += 0.25 * self.velocity
+        self.n_steps += 1
+        reward = 0.5 - self.position * self.position - 0.0625 * push * push
+        return self._observation(), reward, abs(self.position) > 1.5, self.n_steps == 20, {}
+
+    def _observation(self) -> np.ndarray:
+        return np.array([self.position, self.velocity, 0.05 * self.n_steps], np.float32)
+
+    def _push(self, action) -> float:
+        if isinstance(self.action_space, spaces.Discrete):
+            return float(action) - 1.0
+        return float(action[0]) - float(action[-1])

@@ -22,6 +22,7 @@ from fastpg.training.checkpoint import load_checkpoint
 from tests.envs import ContinuousTargetProbe, MatchingProbe, scripted_fns
 from tests.training.tools import N_SAMPLES, fingerprint, small_model
 
+ROOT = Path(__file__).parents[2]
 HAS_MODES = hasattr(gym.vector, "AutoresetMode")  # Gymnasium >= 1.1
 
 
@@ -62,17 +63,61 @@ print([fingerprint(model) for model in (*ppo, *trpo)])
 """
 
 
-@pytest.mark.skipif(importlib.util.find_spec("fastpg._native") is None, reason="no compiled extension here")
-def test_instruction_set_does_not_matter() -> None:
-    """Whole runs of PPO and TRPO with AVX2 and AVX-512 (real, or emulated with FASTPG_EMULATE_AVX512)."""
+needs_extension = pytest.mark.skipif(
+    importlib.util.find_spec("fastpg._native") is None, reason="no compiled extension here"
+)
+
+
+@pytest.fixture
+def _both_instruction_sets() -> None:
+    """AVX2 and AVX-512 (real, or emulated with FASTPG_EMULATE_AVX512)."""
     available = importlib.import_module("fastpg._native").build_info()["isa_available"]
     if not {"avx2", "avx512"} <= set(available):
         pytest.skip(f"this build or processor has {', '.join(available)}")
-    command = [sys.executable, "-c", TRAINING.format(root=str(Path(__file__).parents[2]))]
+
+
+@needs_extension
+@pytest.mark.usefixtures("_both_instruction_sets")
+def test_instruction_set_does_not_matter() -> None:
+    """Whole runs of PPO and TRPO with AVX2 and AVX-512."""
+    command = [sys.executable, "-c", TRAINING.format(root=str(ROOT))]
     environments = ({**os.environ, "FASTPG_ISA": isa} for isa in ("avx2", "avx512"))
     digests = [subprocess.run(command, env=env, capture_output=True, check=True).stdout for env in environments]
     assert digests[0].count(b",") == 4
     assert digests[0] == digests[1]
+
+
+BITS = f"import sys; sys.path.append({str(ROOT)!r}); from tests.training.bits import main; main(sys.argv[1:])"
+
+
+def digests_of_trainings(inputs: Path, environment: dict[str, str]) -> dict[str, str]:
+    """Of ``tests.training.bits``, in a process of its own."""
+    command = [sys.executable, "-c", BITS, "--inputs", str(inputs)]
+    return json.loads(subprocess.run(command, env=os.environ | environment, capture_output=True, check=True).stdout)
+
+
+def without_avx512() -> dict[str, str]:
+    """What makes NumPy and its BLAS compute as on a processor that has AVX2 only."""
+    found = np.show_config(mode="dicts")["SIMD Extensions"].get("found", [])
+    refused = [name for name in found if name == "X86_V4" or name.startswith("AVX512")]
+    return {"NPY_DISABLE_CPU_FEATURES": " ".join(refused), "OPENBLAS_CORETYPE": "Haswell"}
+
+
+@needs_extension
+@pytest.mark.usefixtures("_both_instruction_sets")
+def test_processor_does_not_matter(tmp_path: Path) -> None:
+    """Every algorithm, from the same initial parameters, with the kernels and the NumPy of two processors."""
+    inputs = tmp_path / "parameters.npz"
+    wide = digests_of_trainings(inputs, {"FASTPG_ISA": "avx512"})
+    assert wide == digests_of_trainings(inputs, {"FASTPG_ISA": "avx2", **without_avx512()})
+
+
+@needs_extension
+def test_threads_do_not_matter_to_any_algorithm(tmp_path: Path) -> None:
+    found = digests_of_trainings(tmp_path / "parameters.npz", {})
+    pairs = {name: found[name.replace("=2", "=1")] for name in found if name.endswith("n_threads=2")}
+    assert len(pairs) > 5
+    assert pairs == {name: found[name] for name in pairs}
 
 
 def test_other_seed_other_bits() -> None:
