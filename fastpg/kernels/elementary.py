@@ -20,9 +20,10 @@ _TAYLOR = tuple(1.0 / math.factorial(n) for n in range(13, -1, -1))
 
 
 def exp(x: NDArray[Any]) -> NDArray[np.float64]:
-    """e^x in float64, as the kernels compute it: 2^n times a Taylor polynomial in r = x - n ln 2, |r| <= ln(2) / 2.
+    """e^x in float64: 2^n times a Taylor polynomial in r = x - n ln 2, |r| <= ln(2) / 2.
 
-    The relative error is below 3e-16. Infinite numbers and NaN are treated as by ``np.exp``, without a warning.
+    The formula of the kernels, without their fused multiply-adds. The relative error is below 3e-16 where the result is
+    a normal number. Infinite numbers and NaN are treated as by ``np.exp``, without a warning.
     """
     with np.errstate(invalid="ignore", over="ignore", under="ignore"):
         bounded = np.clip(x.astype(np.float64), _SMALLEST, _LARGEST)

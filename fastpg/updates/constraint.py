@@ -110,12 +110,12 @@ class Backtrack:
         n_policy = setting.problem.layout.actor.n_params
         bound = self.tolerance * setting.clip_range
         step = end[:n_policy] - start[:n_policy]
-        candidate = end
-        for trial in range(self.n_trials):
+        candidate, scale = end, 1.0
+        for _ in range(self.n_trials):
             if setting.violations(candidate).largest <= bound:
                 return candidate
-            scale = start.dtype.type(self.shrink ** (trial + 1))
-            candidate = with_head(end, start[:n_policy] + scale * step)
+            scale *= self.shrink
+            candidate = with_head(end, start[:n_policy] + start.dtype.type(scale) * step)
         return with_head(end, start[:n_policy])
 
 

@@ -147,7 +147,7 @@ class _Run:
         room = max(2.0 * bound - s_m_s, 0.0)
         if math.isinf(room):
             return math.inf
-        root = math.sqrt(s_m_p**2 + p_m_p * room)
+        root = math.sqrt(s_m_p * s_m_p + p_m_p * room)
         return room / (s_m_p + root) if s_m_p > 0.0 else (root - s_m_p) / p_m_p
 
     def result(self, status: TruncationStatus, n_iterations: int) -> TruncatedStep:

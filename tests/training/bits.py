@@ -98,7 +98,7 @@ class Rows(Sink):
         self.values: dict[str, float] = {}
 
     def write(self, values: Mapping[str, Any], step: int) -> None:
-        self.values |= {f"{step} {key}": value for key, value in values.items() if not key.startswith("time/")}
+        self.values |= {f"{step} {key}": float(value) for key, value in values.items() if not key.startswith("time/")}
 
 
 def trained(training: Training, n_threads: int, params: bits.Arrays) -> str:

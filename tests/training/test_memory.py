@@ -10,7 +10,8 @@ import pytest
 MIB = 2**20
 #: Of a whole process that trains PPO on CartPole-v1 with its defaults; about half of it is Python, NumPy and Gymnasium.
 PEAK = 120 * MIB
-#: Resident pages come and go with the allocator; over 10,000 iterations, a leak of 100 bytes in each exceeds this.
+#: Resident pages come and go with the allocator; in the second half of 10,000 iterations, a leak of 105 bytes in each
+#: exceeds this, in that of 2000 one of 525 bytes, in that of 500 one of 2.1 kB.
 SLACK = MIB // 2
 
 pytestmark = [
@@ -57,6 +58,7 @@ json.dump(sizes, sys.stdout)
 
 
 _PPO = {"n_steps": 4, "batch_size": 4, "n_epochs": 1, "normalize": True}
+_TRPO = {"n_steps": 4, "batch_size": 4, "n_critic_updates": 1}
 
 
 def _run(code):
@@ -72,8 +74,9 @@ def test_peak_with_the_defaults():
     ("name", "n_iterations", "arguments"),
     [
         ("PPO", 2000, _PPO),
-        ("TRPO", 500, {"n_steps": 4, "batch_size": 4, "n_critic_updates": 1}),
+        ("TRPO", 500, _TRPO),
         pytest.param("PPO", 10_000, _PPO, marks=pytest.mark.slow),
+        pytest.param("TRPO", 10_000, _TRPO, marks=pytest.mark.slow),
     ],
 )
 def test_no_growth_over_many_iterations(name, n_iterations, arguments):
