@@ -64,7 +64,7 @@ COMPARE_GOALS = {
 ARITHMETIC = ("ppo_update_b64", "ppo_update_b2048", "fvp_b2048", "cg10_b2048", "act_n1024")
 PICTURES = {
     "bench-batch-size.png": "Time of the peers over fastpg's, and fastpg's fraction of the peak, by batch size",
-    "bench-threads.png": "fastpg's speed-up, and stable-baselines3's time over fastpg's, by number of threads, a core for each",
+    "bench-threads.png": "Speed-up, and stable-baselines3's time over fastpg's, by number of threads, a core for each",
 }
 README_ROWS = (
     "ppo_update-small-64",
