@@ -16,7 +16,8 @@ public:
     static void remember_main_thread();
 
     Host host() const {
-        return {lease_.n_threads(), &ThreadLease::run, &is_interrupted, &ThreadLease::report_contention};
+        return {lease_.n_threads(), &ThreadLease::run, &is_interrupted, &ThreadLease::is_crowded,
+                &ThreadLease::report_contention};
     }
 
 private:

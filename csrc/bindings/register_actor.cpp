@@ -112,7 +112,6 @@ private:
 
     template <class Function>
     void unlocked(Function f) {
-        constexpr Host kAlone{1, nullptr, nullptr, nullptr};
         if (n_envs_ < kManyEnvs) return f(kAlone);
         const py::gil_scoped_release released;
         if (n_threads_ < 2) return f(kAlone);

@@ -23,8 +23,9 @@ using Clock = std::chrono::steady_clock;
 // How long a thread spins before it sleeps: about what waking it up costs.
 constexpr std::chrono::microseconds kSpinTime{50};
 
-// Leases granted without workers after contention was reported.
-constexpr int kRefusals = 8;
+// Leases granted without workers after contention was reported: one at first, twice as many with every further report
+// up to this, half as many after every lease that was not disturbed. A single interruption costs one lease.
+constexpr int kMostRefusals = 16;
 
 // A worker is late if the caller has waited for it longer than it worked itself, by more than this; so often in a row,
 // others want the processors. Being woken up takes a tenth of it.
@@ -33,6 +34,7 @@ constexpr int kLateRuns = 3;
 
 std::atomic<int> cpu_limit{std::numeric_limits<int>::max()};
 std::atomic<int> n_refusals{0};
+std::atomic<int> next_refusals{1};
 std::atomic<int> n_late_runs{0};
 std::atomic<bool> has_creation_failed{false};
 
@@ -68,6 +70,18 @@ public:
 #endif
     }
 
+    // Moves the calling thread to another of these processors than `cpu`, if there is one.
+    void leave(int cpu) const {
+#ifdef __linux__
+        if (count_ < 2 || cpu < 0 || cpu >= CPU_SETSIZE) return;
+        cpu_set_t others = cpus_;
+        CPU_CLR(cpu, &others);
+        if (sched_setaffinity(0, sizeof(others), &others) == 0) sched_setaffinity(0, sizeof(cpus_), &cpus_);
+#else
+        static_cast<void>(cpu);
+#endif
+    }
+
     void apply_to(std::thread::native_handle_type thread) const {
 #ifdef __linux__
         if (count_ > 0) pthread_setaffinity_np(thread, sizeof(cpus_), &cpus_);
@@ -82,6 +96,15 @@ private:
 #endif
     int count_ = 0;
 };
+
+// The processor that this thread runs on; -1: unknown.
+int current_cpu() {
+#ifdef __linux__
+    return sched_getcpu();
+#else
+    return -1;
+#endif
+}
 
 int n_cpus(const Affinity& affinity) {
     int n = affinity.count() > 0 ? affinity.count() : static_cast<int>(std::thread::hardware_concurrency());
@@ -149,6 +172,7 @@ struct Worker {
     void work() {
         for (;;) {
             state.wait_for(kPosted, has_worked && may_spin());
+            if (poster_cpu >= 0 && poster_cpu == current_cpu()) affinity.leave(poster_cpu);
             task(context, index);
             has_worked = true;
             state.set(kIdle);
@@ -159,6 +183,7 @@ struct Worker {
         task = new_task;
         context = new_context;
         index = new_index;
+        poster_cpu = current_cpu();
         state.set(kPosted);
     }
 
@@ -170,6 +195,7 @@ struct Worker {
     void (*task)(void*, int) = nullptr;
     void* context = nullptr;
     int index = 0;
+    int poster_cpu = -1;  // where a worker that has just been woken up may find itself: it would have half of it
 };
 
 class ThreadPool {
@@ -183,11 +209,16 @@ public:
         n_computing_.fetch_sub(1, std::memory_order_relaxed);
     }
 
+    int n_computing() const {
+        return n_computing_.load(std::memory_order_relaxed);
+    }
+
     // Up to n_wanted idle workers, linked, which then have the caller's affinity and count as computing.
-    Worker* take(int n_wanted, int* n_taken) {
+    Worker* take(int n_wanted, int* n_taken, int* n_usable) {
         const Affinity affinity = Affinity::of_this_thread();
+        *n_usable = n_cpus(affinity);
         const std::lock_guard<std::mutex> lock(mutex_);
-        const int n_free = n_cpus(affinity) - n_computing_.load(std::memory_order_relaxed);
+        const int n_free = *n_usable - n_computing();
         const int n = n_wanted < n_free ? n_wanted : n_free;
         Worker* taken = nullptr;
         for (*n_taken = 0; *n_taken < n; ++*n_taken) {
@@ -260,6 +291,11 @@ bool is_refused() {
     return left > 0 && n_refusals.compare_exchange_strong(left, left - 1, std::memory_order_relaxed);
 }
 
+void expect_fewer_refusals() {
+    const int n = next_refusals.load(std::memory_order_relaxed);
+    if (n > 1) next_refusals.store(n / 2, std::memory_order_relaxed);
+}
+
 void note_lateness(Clock::duration own_work, Clock::duration waited) {
     if (waited < own_work + kLateness) {
         n_late_runs.store(0, std::memory_order_relaxed);
@@ -275,11 +311,14 @@ ThreadLease::ThreadLease(int n_wanted) : pool_(current_pool), outer_(current_lea
     current_lease = this;
     pool_->enter();
     if (n_wanted < 2 || outer_ != nullptr || is_refused()) return;  // inside of a lease: its workers are busy
-    workers_ = pool_->take(n_wanted - 1, &n_workers_);
+    workers_ = pool_->take(n_wanted - 1, &n_workers_, &n_cpus_);
 }
 
 ThreadLease::~ThreadLease() {
-    if (workers_ != nullptr) pool_->give_back(workers_);
+    if (workers_ != nullptr) {
+        pool_->give_back(workers_);
+        if (!is_disturbed_) expect_fewer_refusals();
+    }
     pool_->leave();
     current_lease = outer_;
 }
@@ -297,8 +336,16 @@ void ThreadLease::run(int n, void (*task)(void*, int), void* context) {
     note_lateness(end_of_own - start, Clock::now() - end_of_own);
 }
 
+bool ThreadLease::is_crowded() {
+    return current_lease != nullptr && current_lease->pool_->n_computing() > current_lease->n_cpus_;
+}
+
 void ThreadLease::report_contention() {
-    n_refusals.store(kRefusals, std::memory_order_relaxed);
+    if (current_lease == nullptr || current_lease->is_disturbed_) return;  // once is enough
+    current_lease->is_disturbed_ = true;
+    const int n = next_refusals.load(std::memory_order_relaxed);
+    n_refusals.store(n, std::memory_order_relaxed);
+    next_refusals.store(2 * n < kMostRefusals ? 2 * n : kMostRefusals, std::memory_order_relaxed);
 }
 
 void set_cpu_limit(int n) {

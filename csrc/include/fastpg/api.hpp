@@ -57,13 +57,18 @@ struct ActionsOut {
 };
 
 // What a kernel may ask of its caller while it runs. `run` executes task(context, i) for i < n at the same time, each
-// on its own thread, and returns when all have finished; `poll` returns true if the kernel shall stop (an interrupt).
+// on its own thread, and returns when all have finished; `poll` returns true if the kernel shall stop (an interrupt);
+// `is_crowded` says that calls of this process have more threads by now than there are processors.
 struct Host {
     int n_threads;
     void (*run)(int n, void (*task)(void* context, int index), void* context);
     bool (*poll)();
+    bool (*is_crowded)();
     void (*report_contention)();
 };
+
+// For a kernel that asks nothing of it.
+constexpr Host kAlone{1, nullptr, nullptr, nullptr, nullptr};
 
 // Thrown where an input value (not a shape) makes a result meaningless; the bindings turn it into a ValueError.
 struct KernelError {

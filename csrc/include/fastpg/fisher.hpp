@@ -445,9 +445,8 @@ void fisher_destroy(FisherHandle* fisher) {
 
 template <class T>
 void fisher_factors(const PolicyShape& shape, const FisherBatch<T>& batch, const T* params, T* out) {
-    const Host alone{1, nullptr, nullptr, nullptr};
     check_actions(shape.head, batch.actions.discrete, batch.n_rows);
-    FisherOperator<T>(shape, batch, params, 1, alone).write_factors(out);
+    FisherOperator<T>(shape, batch, params, 1, kAlone).write_factors(out);
 }
 
 }  // namespace FASTPG_ISA

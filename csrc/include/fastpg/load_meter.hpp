@@ -14,7 +14,8 @@ namespace FASTPG_ISA {
 
 class LoadMeter {
 public:
-    // Measures over windows of at least so many seconds: over long ones, one interruption is no contention.
+    // Measures over windows of at least so many seconds: over long ones, one interruption is no contention, nor is a
+    // single short window.
     explicit LoadMeter(double window = 1e-2) : window_(window) {
         restart();
     }
@@ -24,7 +25,9 @@ public:
         if (++n_calls_ % kCallsPerLook != 0) return is_contended_;
         const double wall = seconds(CLOCK_MONOTONIC) - wall_start_;
         if (wall < window_) return is_contended_;
-        is_contended_ = seconds(CLOCK_THREAD_CPUTIME_ID) - cpu_start_ < kFreeShare * wall;
+        const bool is_short = seconds(CLOCK_THREAD_CPUTIME_ID) - cpu_start_ < kFreeShare * wall;
+        is_contended_ = is_short && was_short_;
+        was_short_ = is_short;
         restart();
         return is_contended_;
     }
@@ -48,6 +51,7 @@ private:
     double wall_start_ = 0;
     double cpu_start_ = 0;
     int n_calls_ = 0;
+    bool was_short_ = false;  // of processor time, in the window before
     bool is_contended_ = false;
 };
 

@@ -169,6 +169,7 @@ private:
         double value_squared_norm;
         bool is_policy_contended;
         bool is_value_contended;
+        bool is_crowded;
         bool stop;
     };
 
@@ -206,15 +207,19 @@ private:
                 const Minibatch rows{order + j * minibatches_.batch_size, minibatches_.size(j), true};
                 Exchange& exchange = exchanges_[turn++ % 2];
                 compute(role, rows, exchange);
-                if (role == kPolicy) exchange.is_policy_contended = load.is_contended();
+                if (role == kPolicy) {
+                    exchange.is_policy_contended = load.is_contended();
+                    exchange.is_crowded = host_.is_crowded();
+                }
                 if (role == kValue) exchange.is_value_contended = load.is_contended();
                 if (role != kBoth) barrier_.wait();
                 if (exchange.stop || !step(role, rows, exchange, ++taken)) return;
-                if (role == kBoth || !(exchange.is_policy_contended || exchange.is_value_contended)) continue;
+                const bool is_contended = exchange.is_policy_contended || exchange.is_value_contended;
+                if (role == kBoth || !(is_contended || exchange.is_crowded)) continue;
                 barrier_.wait();  // both have taken the step
                 if (role == kValue) return;
                 role = kBoth;
-                host_.report_contention();
+                if (is_contended) host_.report_contention();
             }
         }
     }

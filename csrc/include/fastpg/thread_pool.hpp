@@ -29,7 +29,10 @@ public:
     // order. The task must not throw.
     static void run(int n, void (*task)(void* context, int index), void* context);
 
-    // The threads had to share their processors with others.
+    // Leases have more threads together than the process may use processors: since this one others have begun.
+    static bool is_crowded();
+
+    // The threads that the calling thread has leased had to share their processors with others.
     static void report_contention();
 
 private:
@@ -37,6 +40,8 @@ private:
     ThreadLease* outer_;
     Worker* workers_ = nullptr;  // linked
     int n_workers_ = 0;
+    int n_cpus_ = 1;             // that could be used when the workers were taken
+    bool is_disturbed_ = false;  // contention was reported
 };
 
 // At most this many processors are used at once, whatever the affinity; n >= 1. For a quota that the process has.

@@ -153,9 +153,11 @@ private:
 
     // To one thread, where others want the processors.
     void fall_back(Index n_rows) {
-        if (host_.n_threads < 2 || n_rows >= kOftenMet || !load_.is_contended()) return;
+        if (host_.n_threads < 2 || n_rows >= kOftenMet) return;
+        const bool is_contended = load_.is_contended();
+        if (!is_contended && !host_.is_crowded()) return;
         host_.n_threads = 1;
-        host_.report_contention();
+        if (is_contended) host_.report_contention();
     }
 
     const ValueRule& rule_;
