@@ -24,6 +24,8 @@ CLEANRL = {
     "clip_range_vf": 0.2,
     "ent_coef": 0.01,
 }
+#: TRPO's damping as in sb3-contrib; by default it follows the signal, which takes a second linear system per update.
+FIXED_DAMPING = {"damping": "fixed", "damped_scale": True}
 SB3_FAMILY = {"stable-baselines3": "stable_baselines3", "sb3-contrib": "sb3_contrib", "SBX": "sbx"}
 
 
@@ -36,6 +38,7 @@ def training(
     least_return: float,
     environment: str | None = None,
     rounds: int = 3,
+    settings: str = "",
     **arguments: Any,
 ) -> Workload:
     """``algorithm`` with the settings given; everybody must reach ``least_return`` in the end.
@@ -49,6 +52,7 @@ def training(
         least_return: mean over the last episodes that shows that something was learned.
         environment: module that the environment needs; None if Gymnasium alone has it.
         rounds: trainings of each that are timed.
+        settings: what ``arguments`` are; empty for the defaults.
         **arguments: of fastpg's constructor.
     """
 
@@ -67,10 +71,11 @@ def training(
         assert mean_return > least_return
 
     is_long = total > TOTAL
-    kind = "CleanRL's schedule" if arguments else f"{total:,} steps" if is_long else "end to end"
+    kind = settings or (f"{total:,} steps" if is_long else "end to end")
+    ends = ["long"] * is_long + ["fixed-damping"] * (arguments == FIXED_DAMPING)
     return Workload(
         group="training",
-        name=f"train-{algorithm}-{env_id}-{n_envs}" + ("-long" if is_long else ""),
+        name="-".join([f"train-{algorithm}-{env_id}-{n_envs}", *ends]),
         title=f"{algorithm} {kind}, {env_id}, {n_envs} environments",
         unit="step",
         n_units=total,
@@ -109,11 +114,12 @@ def environment_alone(env_id: str, n_envs: int, total: int) -> Contender:
     return Contender("environment alone", prepare)
 
 
-def halfcheetah() -> Workload:
+def halfcheetah(settings: str = "", **arguments: Any) -> Workload:
     """TRPO where most of the time is the environment's; -375 is the return before the first update."""
     env_id, n_envs, total = "HalfCheetah-v5", 8, LONG_TOTAL
     others = family("sb3-contrib", "TRPO", env_id, n_envs, total), environment_alone(env_id, n_envs, total)
-    return training("TRPO", env_id, n_envs, *others, total=total, least_return=-350.0, environment="mujoco", rounds=1)
+    options = {"total": total, "least_return": -350.0, "environment": "mujoco", "rounds": 1}
+    return training("TRPO", env_id, n_envs, *others, settings=settings, **options, **arguments)
 
 
 def workloads() -> tuple[Workload, ...]:
@@ -139,10 +145,11 @@ def workloads() -> tuple[Workload, ...]:
     learned = {"total": total, "least_return": 40.0}
     return (
         training("PPO", cartpole, 8, *ppo, tianshou["PPO"], **learned),
-        training("PPO", cartpole, 4, cleanrl, **learned, **CLEANRL),
+        training("PPO", cartpole, 4, cleanrl, **learned, settings="CleanRL's schedule", **CLEANRL),
         training("TRPO", cartpole, 8, trpo, tianshou["TRPO"], **learned),
         training("TRPO", cartpole, 8, longer_trpo, total=LONG_TOTAL, least_return=150.0),
         halfcheetah(),
+        halfcheetah(f"{LONG_TOTAL:,} steps, sb3-contrib's damping", **FIXED_DAMPING),
         training("NPG", cartpole, 8, tianshou["NPG"], **learned),
         training("PPO", pendulum, 8, *on_pendulum, rltools, total=total, least_return=-1450.0),
     )
