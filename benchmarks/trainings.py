@@ -118,7 +118,7 @@ def halfcheetah(settings: str = "", **arguments: Any) -> Workload:
     """TRPO where most of the time is the environment's; -375 is the return before the first update."""
     env_id, n_envs, total = "HalfCheetah-v5", 8, LONG_TOTAL
     others = family("sb3-contrib", "TRPO", env_id, n_envs, total), environment_alone(env_id, n_envs, total)
-    options = {"total": total, "least_return": -350.0, "environment": "mujoco", "rounds": 1}
+    options = {"total": total, "least_return": -350.0, "environment": "mujoco"}
     return training("TRPO", env_id, n_envs, *others, settings=settings, **options, **arguments)
 
 
