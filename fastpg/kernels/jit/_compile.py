@@ -24,7 +24,7 @@ _USE_CACHE = os.environ.get("FASTPG_JIT_CACHE", "0") == "1"
 _NOTE = (
     "kernels are loaded from Numba's cache, or compiled and kept there"
     if _USE_CACHE
-    else "kernels are compiled at their first call, 20 to 30 s of a core for a training; FASTPG_JIT_CACHE=1 keeps them"
+    else "kernels are compiled at their first call, 10 to 30 s of a core for a training; FASTPG_JIT_CACHE=1 keeps them"
 )
 #: a * b + c may become one fused multiply-add. Nothing is reordered, but for the sum of squares of a gradient's norm;
 #: NaN and infinity keep their meaning.
