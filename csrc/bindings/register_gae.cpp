@@ -36,8 +36,8 @@ void gae(const py::array& rewards, const py::array& values, const py::array& nex
 
 void register_gae(py::module_& module) {
     using namespace py::literals;
-    module.def("gae", &gae, "rewards"_a, "values"_a, "next_values"_a, "terminated"_a, "truncated"_a, py::kw_only(),
-               "gamma"_a, "gae_lambda"_a, "out"_a, "n_threads"_a);
+    module.def("gae", &gae, "rewards"_a, "values"_a, "next_values"_a, "terminated"_a, "truncated"_a, "gamma"_a,
+               "gae_lambda"_a, "out"_a, "n_threads"_a);
 }
 
 }  // namespace fastpg::bindings

@@ -42,9 +42,8 @@ void normalize(const py::array& inputs, const py::array& mean, const py::array& 
 
 void register_running_moments(py::module_& module) {
     using namespace py::literals;
-    module.def("update_moments", &update_moments, "mean"_a, "variance"_a, "count"_a, "batch"_a, py::kw_only(), "out"_a);
-    module.def("normalize", &normalize, "inputs"_a, "mean"_a, "variance"_a, py::kw_only(), "epsilon"_a, "clip"_a,
-               "out"_a);
+    module.def("update_moments", &update_moments, "mean"_a, "variance"_a, "count"_a, "batch"_a, "out"_a);
+    module.def("normalize", &normalize, "inputs"_a, "mean"_a, "variance"_a, "epsilon"_a, "clip"_a, "out"_a);
 }
 
 }  // namespace fastpg::bindings

@@ -17,6 +17,7 @@ Array = NDArray[Any]
 #: One entry per axis: the required length, or a letter for "any length".
 Shape = tuple[int | str, ...]
 
+_MAX_THREADS = 4096
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 
 
@@ -37,6 +38,8 @@ def float_dtype(where: str, array: Any) -> np.dtype[Any]:
 
 def array_of(where: str, array: Any, dtype: np.dtype[Any], shape: Shape) -> Array:
     """``array`` checked against ``dtype`` and ``shape``, C-contiguous and aligned (a copy only where it was not)."""
+    if type(array) is np.ndarray and array.dtype is dtype and _fits(array.shape, shape) and array.flags.carray:
+        return array  # as nearly always; what follows finds the same out more slowly
     if not isinstance(array, np.ndarray):
         raise TypeError(
             f"{where}: expected a NumPy array of {dtype}, got {type(array).__name__}. "
@@ -60,6 +63,8 @@ def output(where: str, out: Array | None, dtype: np.dtype[Any], shape: tuple[int
     """``out`` checked (dtype, shape, C-contiguous, aligned, writeable), or a new array where it is None."""
     if out is None:
         return np.empty(shape, dtype)
+    if type(out) is np.ndarray and out.dtype is dtype and out.shape == shape and out.flags.carray:
+        return out
     if not isinstance(out, np.ndarray) or out.dtype != dtype:
         got = out.dtype if isinstance(out, np.ndarray) else type(out).__name__
         raise TypeError(
@@ -79,7 +84,7 @@ def check_no_overlap(where: str, out: Array, inputs: Iterable[Array]) -> None:
     """Raise where ``out`` shares memory with one of ``inputs``."""
     is_owner = out.flags.owndata
     for array in inputs:
-        if is_owner and array.flags.owndata and array is not out:
+        if is_owner and array.base is None and array is not out:
             continue  # two arrays with memory of their own: cheaper to see than where both lie
         if np.may_share_memory(out, array):
             raise ValueError(
@@ -143,7 +148,9 @@ def check_choice(where: str, value: str, choices: tuple[str, ...]) -> None:
 
 def check_threads(kernel: str, n_threads: int) -> int:
     """``n_threads`` as an int >= 1."""
-    return check_integer(f"{kernel}: n_threads", n_threads, 1, 4096)
+    if type(n_threads) is int and 1 <= n_threads <= _MAX_THREADS:
+        return n_threads
+    return check_integer(f"{kernel}: n_threads", n_threads, 1, _MAX_THREADS)
 
 
 def _check_shape(where: str, array: Array, shape: Shape) -> None:
@@ -153,12 +160,12 @@ def _check_shape(where: str, array: Array, shape: Shape) -> None:
 
 
 def _fits(lengths: tuple[int, ...], shape: Shape) -> bool:
-    # every kernel comes through here several times a call: no generators
+    # every kernel comes through here several times a call: no generators, no keywords
     if lengths == shape:
         return True
     if len(lengths) != len(shape):
         return False
-    for wanted, length in zip(shape, lengths, strict=True):
-        if wanted != length and not isinstance(wanted, str):
+    for wanted, length in zip(shape, lengths):  # noqa: B905, SIM110 - equally long; no generator
+        if wanted != length and type(wanted) is not str:
             return False
     return True

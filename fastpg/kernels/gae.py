@@ -63,15 +63,15 @@ def gae(
     truncated = _check.array_of("gae: truncated", truncated, np.dtype(np.bool_), shape)
     out = _check.output("gae: out", out, dtype, shape)
     _check.check_no_overlap("gae: out", out, (rewards, values, next_values, terminated, truncated))
-    backends.resolve("gae", backend).gae(
+    backends.resolve("gae", backend).gae(  # a keyword takes a binding longer than three arrays
         rewards,
         values,
         next_values,
         terminated,
         truncated,
-        gamma=_check.check_real("gae: gamma", gamma, 0.0, 1.0),
-        gae_lambda=_check.check_real("gae: gae_lambda", gae_lambda, 0.0, 1.0),
-        out=out,
-        n_threads=_check.check_threads("gae", n_threads),
+        _check.check_real("gae: gamma", gamma, 0.0, 1.0),
+        _check.check_real("gae: gae_lambda", gae_lambda, 0.0, 1.0),
+        out,
+        _check.check_threads("gae", n_threads),
     )
     return out

@@ -40,7 +40,7 @@ OnStep = Callable[[Mapping[str, Any]], bool]
 
 PENDING_TIMEOUT_S = 10.0  # for workers to finish what an interrupt cut short
 
-_BOOL = np.dtype(np.bool_)
+_BOOL, _FLOAT64 = np.dtype(np.bool_), np.dtype(np.float64)
 _OLD_API = "is this the old Gym API? Fix: give a gymnasium.vector.VectorEnv of Gymnasium >= 1.0."
 
 
@@ -167,7 +167,7 @@ class Collector:
         self._ended, self._is_finite = (np.zeros(self.num_envs, np.bool_) for _ in range(2))
         self._largest = np.full(self.num_envs, np.finfo(np.float32).max, np.float64)
         self._all_true, self._all_false = b"\x01" * self.num_envs, b"\x00" * self.num_envs
-        self._has_reset_slots = False
+        self._has_ended = self._has_reset_slots = False
         self._resetting: Array | None = None  # environments that spend the next step on a reset (NEXT_STEP)
         self._episode_returns = np.zeros(self.num_envs)
         self._episode_starts = np.zeros(self.num_envs, np.int64)  # in vector steps
@@ -225,7 +225,7 @@ class Collector:
                 counters, statistics and normaliser are as before the call, and the next call begins new episodes.
         """
         before = self.snapshot()
-        self._want_infos(on_step is not None)
+        self._share_steps(on_step is not None)
         try:
             self._begin()
             for t, rows in enumerate(self._rows):
@@ -238,7 +238,7 @@ class Collector:
             self.restore(before)
             raise
         finally:
-            self._want_infos(True)
+            self._share_steps(True)
         self.n_rollouts += 1
         return rollout
 
@@ -322,10 +322,10 @@ class Collector:
 
     # --- one rollout ------------------------------------------------------------------------------------------------
 
-    def _want_infos(self, is_wanted: bool) -> None:
-        """Whether anybody will read the infos of running episodes; our own vector environment can leave them out."""
+    def _share_steps(self, is_shared: bool) -> None:
+        """Whether others see the steps too; if not, our own vector environment can leave out what nobody reads."""
         if isinstance(self.env, SerialVectorEnv):
-            self.env.full_infos = is_wanted
+            self.env.full_infos = self.env.fresh_arrays = is_shared
 
     def _begin(self) -> None:
         self._actor.set_parameters(self.policy.params)
@@ -335,6 +335,7 @@ class Collector:
             self._observations[0] = self._observations[self._current]
             self._current = 0
         self._valid[:] = True
+        self._terminated[:] = self._truncated[:] = False
         self._final_slots.clear()
         self._final_observations.clear()
 
@@ -397,7 +398,7 @@ class Collector:
             or rewards.dtype.kind not in REAL_KINDS
         ):
             rewards = self._converted("rewards", rewards)
-        self._raw_rewards[:] = rewards
+        self._raw_rewards = rewards if rewards.dtype is _FLOAT64 else rewards.astype(_FLOAT64)
         np.absolute(self._raw_rewards, self._magnitudes)
         np.less_equal(self._magnitudes, self._largest, self._is_finite)  # False for NaN too
         if self._is_finite.tobytes() != self._all_true:
@@ -409,9 +410,14 @@ class Collector:
             terminated = self._converted_flags("terminated", terminated)
         if truncated.__class__ is not np.ndarray or truncated.dtype is not _BOOL or truncated.shape != shape:
             truncated = self._converted_flags("truncated", truncated)
-        rows.terminated[:] = terminated
-        np.greater(truncated, terminated, rows.truncated)  # both: terminated wins
-        np.logical_or(terminated, truncated, self._ended)
+        had_ended = self._has_ended
+        self._has_ended = terminated.tobytes() != self._all_false or truncated.tobytes() != self._all_false
+        if self._has_ended:
+            rows.terminated[:] = terminated
+            np.greater(truncated, terminated, rows.truncated)  # both: terminated wins
+            np.logical_or(terminated, truncated, self._ended)
+        elif had_ended:
+            self._ended[:] = False  # the rows of the buffers are so from the beginning
 
     def _track_episodes(self, t: int, rows: _Rows, infos: Any) -> None:
         resetting, self._resetting = self._resetting, None
@@ -420,7 +426,7 @@ class Collector:
             self._skip_reset_slots(rows, resetting)
         rows.rewards[:] = self._raw_rewards
         np.add(self._episode_returns, self._raw_rewards, self._episode_returns)
-        if self._ended.tobytes() != self._all_false:
+        if self._has_ended:
             self._end_episodes(t, rows, infos)
 
     def _skip_reset_slots(self, rows: _Rows, resetting: Array) -> None:
@@ -432,7 +438,7 @@ class Collector:
                 f"declares — env {index} of {self.num_envs}. Fix: declare the mode it follows with autoreset_mode=."
             )
         np.logical_not(resetting, out=rows.valid)
-        self._raw_rewards[resetting] = 0.0
+        self._raw_rewards = np.where(resetting, 0.0, self._raw_rewards)
         self._episode_starts[resetting] = self.action_step + 1
 
     def _end_episodes(self, t: int, rows: _Rows, infos: Any) -> None:

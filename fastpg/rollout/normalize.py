@@ -5,7 +5,8 @@ are merged batch by batch (Chan et al. 1979); observations are centred, scaled a
 standard deviation of the running discounted return, without centring, and clipped.
 
 A training step passes here three times with a handful of numbers, where the checks of the kernels' entry points would
-cost fifteen times what the kernels do. So the arrays are checked here, once and cheaply, and go to the implementation.
+cost fifteen times what the kernels do. So the arrays are checked here, once and cheaply, and go to the implementation,
+without keywords, each of which takes a binding longer than three arrays.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Moments:
     def merged(self, batch: Array, kernels: Any) -> Moments:
         """The moments with the rows of ``batch`` (B, n), C-contiguous floats, added."""
         mean, variance = np.empty_like(self.mean), np.empty_like(self.variance)
-        kernels.update_moments(self.mean, self.variance, self.count, batch, out=(mean, variance))
+        kernels.update_moments(self.mean, self.variance, self.count, batch, (mean, variance))
         return Moments(mean, variance, self.count + len(batch))
 
 
@@ -121,7 +122,7 @@ class Normalizer:
             return out
         moments = self._observation_moments
         self._kernels.normalize(
-            observations, moments.mean, moments.variance, epsilon=self.epsilon, clip=self.clip_observation, out=out
+            observations, moments.mean, moments.variance, self.epsilon, self.clip_observation, out
         )
         return out
 

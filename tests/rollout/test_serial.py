@@ -102,6 +102,21 @@ def test_infos_of_running_episodes_can_be_left_out():
     assert env.step([0])[4]["final_info"]["x"][0] == 1.0
 
 
+def test_arrays_can_be_the_same_in_every_step():
+    env, expected = SerialVectorEnv(scripted_fns(2)), SerialVectorEnv(scripted_fns(2))
+    env.fresh_arrays = False
+    env.reset()
+    expected.reset()
+    actions = np.zeros(2, np.int64)
+    before = env.step(actions)[:4]
+    expected.step(actions)
+    for _ in range(20):  # flags of ended episodes do not stay behind
+        arrays = env.step(actions)[:4]
+        assert all(array is earlier for array, earlier in zip(arrays, before, strict=True))
+        for array, expected_array in zip(arrays, expected.step(actions)[:4], strict=True):
+            np.testing.assert_array_equal(array, expected_array)
+
+
 FAULTS = {
     "None reward": ({"reward": None}, "reward is None: expected a real number"),
     "text reward": ({"reward": "1"}, "reward is str '1': expected a real number"),

@@ -12,12 +12,12 @@ from fastpg.kernels.jit._compile import jit, writable
 Array = NDArray[Any]
 
 
-def update_moments(mean: Array, variance: Array, count: float, batch: Array, *, out: tuple[Array, Array]) -> None:
+def update_moments(mean: Array, variance: Array, count: float, batch: Array, out: tuple[Array, Array]) -> None:
     """Chan et al.; the moments of the batch in two passes, in float64."""
     _update(writable(mean), writable(variance), count, writable(batch), *out)
 
 
-def normalize(inputs: Array, mean: Array, variance: Array, *, epsilon: float, clip: float, out: Array) -> None:
+def normalize(inputs: Array, mean: Array, variance: Array, epsilon: float, clip: float, out: Array) -> None:
     """One pass, in float64."""
     _normalize(writable(inputs), writable(mean), writable(variance), epsilon, clip, out)
 

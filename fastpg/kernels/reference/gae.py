@@ -17,7 +17,6 @@ def gae(
     next_values: Array,
     terminated: Array,
     truncated: Array,
-    *,
     gamma: float,
     gae_lambda: float,
     out: Array,

@@ -11,7 +11,7 @@ Array = NDArray[Any]
 
 
 @np.errstate(all="ignore")
-def update_moments(mean: Array, variance: Array, count: float, batch: Array, *, out: tuple[Array, Array]) -> None:
+def update_moments(mean: Array, variance: Array, count: float, batch: Array, out: tuple[Array, Array]) -> None:
     """Chan et al.: merge the moments of the batch."""
     n_batch = len(batch)
     if n_batch == 0:
@@ -26,6 +26,6 @@ def update_moments(mean: Array, variance: Array, count: float, batch: Array, *, 
 
 
 @np.errstate(all="ignore")
-def normalize(inputs: Array, mean: Array, variance: Array, *, epsilon: float, clip: float, out: Array) -> None:
+def normalize(inputs: Array, mean: Array, variance: Array, epsilon: float, clip: float, out: Array) -> None:
     """clip((x - mean) / sqrt(variance + epsilon))."""
     out[:] = np.clip((inputs - mean) / np.sqrt(variance + epsilon), -clip, clip)
