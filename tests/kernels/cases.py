@@ -23,7 +23,6 @@ from tests.kernels.case import (
     MULTI_CATEGORICAL,
     VECTOR_SIZES,
     WHY_HEAD,
-    WHY_KL,
     WHY_NETWORK,
     Inputs,
     KernelCase,
@@ -194,8 +193,7 @@ def _head_case(kernel: str, name: str, make: Callable[[int, Any, np.random.Gener
         function=getattr(kernels, kernel),
         make_inputs=make,
         units=32,
-        least_units=4 if kernel == "kl_old_new" else 0,
-        why=WHY_KL if kernel == "kl_old_new" else WHY_HEAD,
+        why=WHY_HEAD,
         single=kernel == "sample",
     )
 

@@ -215,7 +215,11 @@ class Bernoulli:
         return -inputs * _sigmoid(inputs) * _sigmoid(-inputs), _no_log_std(inputs)
 
     def kl_old_new(self, old: Array, old_log_std: Array, new: Array, new_log_std: Array) -> Array:
-        """Expectation of the difference of the log-probabilities over both outcomes."""
+        """Expectation of the difference of the log-probabilities over both outcomes, in double precision.
+
+        Where the distributions hardly differ, it is less than a single-precision logarithm is off.
+        """
+        old, new = old.astype(np.float64), new.astype(np.float64)
         if_one = _sigmoid(old) * (_log_sigmoid(old) - _log_sigmoid(new))
         if_zero = _sigmoid(-old) * (_log_sigmoid(-old) - _log_sigmoid(-new))
         return _sum(if_one + if_zero)
