@@ -15,15 +15,12 @@ import gymnasium as gym
 import numpy as np
 
 from benchmarks import harness, machine
-from benchmarks.trainings import CLEANRL
+from benchmarks.trainings import CLEANRL, SB3_FAMILY
 
 EVALUATION_SEED = 10_000
 CLEANRL_SCHEDULE = "CleanRL's schedule"
 #: Algorithm -> libraries that have it, with stable-baselines3's interface.
-FAMILY = {
-    "PPO": {"stable-baselines3": "stable_baselines3", "SBX": "sbx"},
-    "TRPO": {"sb3-contrib": "sb3_contrib"},
-}
+FAMILY = {"PPO": ("stable-baselines3", "SBX"), "TRPO": ("sb3-contrib",)}
 Make = Callable[..., Any]
 
 
@@ -86,7 +83,8 @@ def contenders(algorithm: str, env_id: str) -> dict[str, tuple[str, Make]]:
         torch_loop = partial(_peer, "cleanrl_schedule:Model")
         return {"fastpg": ("fastpg", _annealed_fastpg), "CleanRL's schedule in torch": ("torch", torch_loop)}
     found: dict[str, tuple[str, Make]] = {"fastpg": ("fastpg", partial(_fastpg, algorithm))}
-    for name, library in FAMILY[algorithm].items():
+    for name in FAMILY[algorithm]:
+        library = SB3_FAMILY[name]
         found[name] = (library, partial(_peer, "sb3_family:make_model", library, algorithm))
     found["tianshou"] = ("tianshou", partial(_peer, "tianshou:Model", algorithm))
     if (algorithm, env_id) == ("PPO", "Pendulum-v1"):

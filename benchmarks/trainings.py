@@ -39,6 +39,7 @@ def training(
     environment: str | None = None,
     rounds: int = 3,
     settings: str = "",
+    ends: str = "",
     **arguments: Any,
 ) -> Workload:
     """``algorithm`` with the settings given; everybody must reach ``least_return`` in the end.
@@ -52,7 +53,8 @@ def training(
         least_return: mean over the last episodes that shows that something was learned.
         environment: module that the environment needs; None if Gymnasium alone has it.
         rounds: trainings of each that are timed.
-        settings: what ``arguments`` are; empty for the defaults.
+        settings: what ``arguments`` are, for the title; empty for the defaults.
+        ends: what the name ends with, where another workload would have the same.
         **arguments: of fastpg's constructor.
     """
 
@@ -70,12 +72,11 @@ def training(
     def check(mean_return: float) -> None:
         assert mean_return > least_return
 
-    is_long = total > TOTAL
-    kind = settings or (f"{total:,} steps" if is_long else "end to end")
-    ends = ["long"] * is_long + ["fixed-damping"] * (arguments == FIXED_DAMPING)
+    kind = settings or (f"{total:,} steps" if total > TOTAL else "end to end")
+    names = ["train", algorithm, env_id, str(n_envs), *["long"] * (total > TOTAL), ends]
     return Workload(
         group="training",
-        name="-".join([f"train-{algorithm}-{env_id}-{n_envs}", *ends]),
+        name="-".join(filter(None, names)),
         title=f"{algorithm} {kind}, {env_id}, {n_envs} environments",
         unit="step",
         n_units=total,
@@ -114,12 +115,12 @@ def environment_alone(env_id: str, n_envs: int, total: int) -> Contender:
     return Contender("environment alone", prepare)
 
 
-def halfcheetah(settings: str = "", **arguments: Any) -> Workload:
+def halfcheetah(**arguments: Any) -> Workload:
     """TRPO where most of the time is the environment's; -375 is the return before the first update."""
     env_id, n_envs, total = "HalfCheetah-v5", 8, LONG_TOTAL
     others = family("sb3-contrib", "TRPO", env_id, n_envs, total), environment_alone(env_id, n_envs, total)
     options = {"total": total, "least_return": -350.0, "environment": "mujoco"}
-    return training("TRPO", env_id, n_envs, *others, settings=settings, **options, **arguments)
+    return training("TRPO", env_id, n_envs, *others, **options, **arguments)
 
 
 def workloads() -> tuple[Workload, ...]:
@@ -149,7 +150,7 @@ def workloads() -> tuple[Workload, ...]:
         training("TRPO", cartpole, 8, trpo, tianshou["TRPO"], **learned),
         training("TRPO", cartpole, 8, longer_trpo, total=LONG_TOTAL, least_return=150.0),
         halfcheetah(),
-        halfcheetah(f"{LONG_TOTAL:,} steps, sb3-contrib's damping", **FIXED_DAMPING),
+        halfcheetah(settings=f"{LONG_TOTAL:,} steps, sb3-contrib's damping", ends="fixed-damping", **FIXED_DAMPING),
         training("NPG", cartpole, 8, tianshou["NPG"], **learned),
         training("PPO", pendulum, 8, *on_pendulum, rltools, total=total, least_return=-1450.0),
     )
