@@ -224,7 +224,7 @@ class SerialVectorEnv(gym.vector.VectorEnv):
                 observations[index] = observation
             else:
                 observation = observations[index] = self._checked_observation(observation, index)
-            rewards[index] = reward if reward.__class__ is float else self._checked_reward(reward, index)
+            rewards[index] = reward if isinstance(reward, float) else self._checked_reward(reward, index)
             if has_terminated is not False or has_truncated is not False:
                 terminated[index] = checked_flag("terminated", has_terminated, self._where(index))
                 truncated[index] = checked_flag("truncated", has_truncated, self._where(index))
