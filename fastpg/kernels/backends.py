@@ -26,6 +26,9 @@ _REQUIREMENTS: dict[str, str | None] = {"native": "fastpg._native", "jit": "numb
 #: Names of the implementations, best first.
 NAMES = tuple(_REQUIREMENTS)
 
+_VARIABLE = "FASTPG_BACKEND"
+_VARIABLE_KEY = getattr(os.environ, "encodekey", str)(_VARIABLE)
+
 #: Why an implementation may be missing, and what to do about it.
 _REMEDIES = {
     "native": "the C++ kernels are not installed, because no C++ compiler was found at installation. Fix: install one "
@@ -90,8 +93,8 @@ def default() -> str:
     Raises:
         ConfigError: ``FASTPG_BACKEND`` is unknown or not available.
     """
-    wanted = os.environ.get("FASTPG_BACKEND")
-    return _checked(wanted, "environment variable FASTPG_BACKEND") if wanted else available()[0]
+    wanted = os.environ.get(_VARIABLE) if _may_be_set() else None
+    return _checked(wanted, f"environment variable {_VARIABLE}") if wanted else available()[0]
 
 
 def which(backend: str | None = None) -> BackendInfo:
@@ -111,6 +114,17 @@ def resolve(family: str, backend: str | None = None) -> Any:
         ConfigError: the implementation is unknown or not available, or ``FASTPG_ISA`` cannot be had.
     """
     return _module(family, _name(backend))
+
+
+def _may_be_set() -> bool:
+    """False where ``os.environ`` certainly lacks the variable.
+
+    ``os.environ.get`` raises and catches two exceptions then, which takes as long as all other checks of a kernel call.
+    """
+    try:
+        return _VARIABLE_KEY in os.environ._data  # type: ignore[attr-defined]
+    except AttributeError:  # another mapping, or another Python
+        return True
 
 
 def _name(backend: str | None) -> str:

@@ -335,7 +335,7 @@ class Collector:
             self._observations[0] = self._observations[self._current]
             self._current = 0
         self._valid[:] = True
-        self._terminated[:] = self._truncated[:] = False
+        self._terminated[:] = self._truncated[:] = self._ended[:] = self._has_ended = False
         self._final_slots.clear()
         self._final_observations.clear()
 

@@ -121,9 +121,7 @@ class Normalizer:
             out[...] = observations
             return out
         moments = self._observation_moments
-        self._kernels.normalize(
-            observations, moments.mean, moments.variance, self.epsilon, self.clip_observation, out
-        )
+        self._kernels.normalize(observations, moments.mean, moments.variance, self.epsilon, self.clip_observation, out)
         return out
 
     def _check_rows(self, name: str, rows: Array) -> None:

@@ -83,14 +83,19 @@ class SerialVectorEnv(gym.vector.VectorEnv):
         self._set_spaces(self.envs[0])
         self._n_steps = 0  # of every sub-environment
         self._episode_starts = [0] * self.num_envs  # in these steps
-        self._has_ended = False
-        self._allocate()
+        self._shared_arrays = self._new_arrays()
+        self._has_ended = False  # whether a flag may be set in them
 
-    def _allocate(self) -> None:
-        """Arrays for a step's rewards and flags."""
-        self._rewards = np.empty(self.num_envs)
-        self._terminated = np.zeros(self.num_envs, np.bool_)
-        self._truncated = np.zeros(self.num_envs, np.bool_)
+    def _new_arrays(self) -> tuple[Array, Array, Array]:
+        """Rewards, ``terminated`` and ``truncated`` of a step, no flag set."""
+        return np.empty(self.num_envs), np.zeros(self.num_envs, np.bool_), np.zeros(self.num_envs, np.bool_)
+
+    def _cleared_arrays(self) -> tuple[Array, Array, Array]:
+        """The shared arrays, no flag set."""
+        if self._has_ended:
+            _, terminated, truncated = self._shared_arrays
+            terminated[:] = truncated[:] = self._has_ended = False
+        return self._shared_arrays
 
     def _set_spaces(self, first: Any) -> None:
         self.render_mode = first.render_mode
@@ -204,11 +209,7 @@ class SerialVectorEnv(gym.vector.VectorEnv):
             EnvError: a sub-environment raised.
             EnvDataError: a sub-environment returned something of a wrong kind.
         """
-        if self.fresh_arrays:
-            self._allocate()
-        elif self._has_ended:
-            self._terminated[:] = self._truncated[:] = self._has_ended = False
-        rewards, terminated, truncated = self._rewards, self._terminated, self._truncated
+        rewards, terminated, truncated = self._new_arrays() if self.fresh_arrays else self._cleared_arrays()
         infos: dict[str, Any] = {}
         observations, shape, dtype, array = self._observations, self._shape, self._dtype, np.ndarray
         self._n_steps += 1
@@ -226,10 +227,10 @@ class SerialVectorEnv(gym.vector.VectorEnv):
                 observation = observations[index] = self._checked_observation(observation, index)
             rewards[index] = reward if isinstance(reward, float) else self._checked_reward(reward, index)
             if has_terminated is not False or has_truncated is not False:
+                self._has_ended = True
                 terminated[index] = checked_flag("terminated", has_terminated, self._where(index))
                 truncated[index] = checked_flag("truncated", has_truncated, self._where(index))
                 if terminated[index] or truncated[index]:
-                    self._has_ended = True
                     self._add_final(infos, observation, info, index)
                     info = self._reset_one(index)
             if info and self.full_infos:

@@ -48,6 +48,13 @@ def test_the_environment_variable_chooses(monkeypatch: pytest.MonkeyPatch, backe
     assert backends.resolve("gae").__name__ == f"fastpg.kernels.{backend}.gae"
 
 
+def test_any_mapping_may_stand_for_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", {"FASTPG_BACKEND": "reference"})
+    assert backends.default() == "reference"
+    monkeypatch.setattr(os, "environ", {})
+    assert backends.default() == backends.available()[0]
+
+
 def test_an_argument_goes_before_the_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FASTPG_BACKEND", "jit")
     assert backends.which("reference").name == "reference"

@@ -107,6 +107,26 @@ def test_against_the_loop_over_episodes(
         np.testing.assert_allclose(advantages[:, n], expected, rtol=0, atol=1e-12)
 
 
+def shifted(array: np.ndarray, offset: int) -> np.ndarray:
+    """A copy that begins ``offset`` elements behind the beginning of its memory."""
+    memory = np.empty(array.size + offset, array.dtype)
+    memory[offset:] = array.reshape(-1)
+    return memory[offset:].reshape(array.shape)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(3, 1), (5, 8), (5, 16), (4, 17), (3, 33), (2, 100)])
+def test_where_the_arrays_lie_changes_no_bit(fast_backend: str, shape: tuple[int, int], dtype: Any) -> None:
+    arrays = random_arrays(shape, dtype)
+    flags = np.random.default_rng(1).random((2, *shape)) < 0.1
+    options: dict[str, Any] = {"gamma": 0.99, "gae_lambda": 0.95, "backend": fast_backend}
+    expected = kernels.gae(*arrays, *flags, **options)
+    for offset in range(17):
+        inputs = [shifted(array, (offset * i) % 17) for i, array in enumerate((*arrays, *flags))]
+        out = shifted(np.full(shape, np.nan, dtype), offset)
+        np.testing.assert_array_equal(kernels.gae(*inputs, out=out, **options), expected)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(
     "shape", [(17, 4099), (11, 6151), (16, 8192), (67, 1000), (64, 1024), (2050, 33), (70_001, 1), (0, 70_000)]

@@ -117,6 +117,43 @@ def test_arrays_can_be_the_same_in_every_step():
             np.testing.assert_array_equal(array, expected_array)
 
 
+def test_arrays_once_handed_out_are_not_written_to_when_others_are_shared():
+    env = SerialVectorEnv(scripted_fns(2))
+    env.reset()
+    actions = np.zeros(2, np.int64)
+    for _ in range(20):
+        env.fresh_arrays = True
+        arrays = env.step(actions)[:4]
+        copies = [array.copy() for array in arrays]
+        env.fresh_arrays = False
+        env.step(actions)
+        env.step(actions)
+        for array, copy in zip(arrays, copies, strict=True):
+            np.testing.assert_array_equal(array, copy)
+
+
+def test_a_step_that_fails_leaves_no_flag_behind():
+    class BadOnce(ScriptedEnv):
+        n_steps = 0
+
+        def step(self, action):
+            BadOnce.n_steps += 1
+            observation, reward, _, _, info = super().step(action)
+            return (
+                (observation, reward, True, None, info)
+                if BadOnce.n_steps == 1
+                else (observation, reward, False, False, info)
+            )
+
+    env = SerialVectorEnv([BadOnce])
+    env.fresh_arrays = False
+    env.reset()
+    with pytest.raises(EnvDataError, match="truncated is None"):
+        env.step([0])
+    env.reset()
+    assert not env.step([0])[2][0]
+
+
 FAULTS = {
     "None reward": ({"reward": None}, "reward is None: expected a real number"),
     "text reward": ({"reward": "1"}, "reward is str '1': expected a real number"),
