@@ -84,7 +84,7 @@ def check_no_overlap(where: str, out: Array, inputs: Iterable[Array]) -> None:
     """Raise where ``out`` shares memory with one of ``inputs``."""
     is_owner = out.flags.owndata
     for array in inputs:
-        if is_owner and array.base is None and array is not out:
+        if is_owner and array.flags.owndata and array is not out:
             continue  # two arrays with memory of their own: cheaper to see than where both lie
         if np.may_share_memory(out, array):
             raise ValueError(

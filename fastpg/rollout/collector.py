@@ -40,7 +40,7 @@ OnStep = Callable[[Mapping[str, Any]], bool]
 
 PENDING_TIMEOUT_S = 10.0  # for workers to finish what an interrupt cut short
 
-_BOOL, _FLOAT64 = np.dtype(np.bool_), np.dtype(np.float64)
+_BOOL = np.dtype(np.bool_)
 _OLD_API = "is this the old Gym API? Fix: give a gymnasium.vector.VectorEnv of Gymnasium >= 1.0."
 
 
@@ -225,11 +225,13 @@ class Collector:
                 counters, statistics and normaliser are as before the call, and the next call begins new episodes.
         """
         before = self.snapshot()
-        self._share_steps(on_step is not None)
+        # where nobody else sees the steps, our own environment need not make what nobody reads
+        is_lean = on_step is None and type(self.env) is SerialVectorEnv
+        step_env = self.env.step_lean if is_lean else self.env.step
         try:
             self._begin()
             for t, rows in enumerate(self._rows):
-                seen = self._step(t, rows)
+                seen = self._step(t, rows, step_env)
                 if on_step is not None and not on_step(self.step_locals(t, *seen)):
                     self.n_valid_last = int(np.count_nonzero(self._valid[: t + 1]))
                     return None
@@ -237,8 +239,6 @@ class Collector:
         except BaseException:
             self.restore(before)
             raise
-        finally:
-            self._share_steps(True)
         self.n_rollouts += 1
         return rollout
 
@@ -322,11 +322,6 @@ class Collector:
 
     # --- one rollout ------------------------------------------------------------------------------------------------
 
-    def _share_steps(self, is_shared: bool) -> None:
-        """Whether others see the steps too; if not, our own vector environment can leave out what nobody reads."""
-        if isinstance(self.env, SerialVectorEnv):
-            self.env.full_infos = self.env.fresh_arrays = is_shared
-
     def _begin(self) -> None:
         self._actor.set_parameters(self.policy.params)
         if self._current is None or self._is_closed:
@@ -339,7 +334,7 @@ class Collector:
         self._final_slots.clear()
         self._final_observations.clear()
 
-    def _step(self, t: int, rows: _Rows) -> tuple[Any, Array, Any]:
+    def _step(self, t: int, rows: _Rows, step_env: Callable[[Array], Any]) -> tuple[Any, Array, Any]:
         """Act and step once; store what came out in row ``t``, and in row ``t + 1`` the observations that follow.
 
         Returns:
@@ -348,7 +343,7 @@ class Collector:
         self._actor.act(t, self.action_step)
         env_actions = self.decoder.decode(rows.actions)
         try:
-            result = self._call_env(self.env.step, env_actions)
+            result = self._call_env(step_env, env_actions)
             if not isinstance(result, tuple) or len(result) != 5:
                 self._raise_old_step(result)
             observations, rewards, terminated, truncated, infos = result
@@ -398,7 +393,7 @@ class Collector:
             or rewards.dtype.kind not in REAL_KINDS
         ):
             rewards = self._converted("rewards", rewards)
-        self._raw_rewards = rewards if rewards.dtype is _FLOAT64 else rewards.astype(_FLOAT64)
+        self._raw_rewards[:] = rewards  # a copy: the environment may write to its own while it is reset
         np.absolute(self._raw_rewards, self._magnitudes)
         np.less_equal(self._magnitudes, self._largest, self._is_finite)  # False for NaN too
         if self._is_finite.tobytes() != self._all_true:
@@ -438,7 +433,7 @@ class Collector:
                 f"declares — env {index} of {self.num_envs}. Fix: declare the mode it follows with autoreset_mode=."
             )
         np.logical_not(resetting, out=rows.valid)
-        self._raw_rewards = np.where(resetting, 0.0, self._raw_rewards)
+        self._raw_rewards[resetting] = 0.0
         self._episode_starts[resetting] = self.action_step + 1
 
     def _end_episodes(self, t: int, rows: _Rows, infos: Any) -> None:

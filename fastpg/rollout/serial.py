@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
 from numbers import Real
 from typing import Any, NoReturn
 
@@ -56,10 +57,6 @@ class SerialVectorEnv(gym.vector.VectorEnv):
 
     Attributes:
         envs: the sub-environments.
-        full_infos: whether ``step`` returns what Gymnasium prescribes. False leaves out the infos of running
-            episodes, which nobody may read and whose collection costs more than many environments.
-        fresh_arrays: whether every ``step`` returns arrays of its own. False hands out the same ones again, for a
-            caller that is done with them before the next step.
 
     Raises:
         ConfigError: no callable, or one that returns the same environment again or something else.
@@ -67,7 +64,6 @@ class SerialVectorEnv(gym.vector.VectorEnv):
     """
 
     def __init__(self, env_fns: Sequence[EnvFactory], *, seed: int | None = None) -> None:
-        self.full_infos = self.fresh_arrays = True
         self.envs: list[Any] = []
         self.num_envs = len(env_fns)
         if not env_fns:
@@ -81,21 +77,14 @@ class SerialVectorEnv(gym.vector.VectorEnv):
             raise
         self._first_seed = seed
         self._set_spaces(self.envs[0])
-        self._n_steps = 0  # of every sub-environment
+        self._n_steps = 0  # calls of step; one that raised counts for all sub-environments
         self._episode_starts = [0] * self.num_envs  # in these steps
-        self._shared_arrays = self._new_arrays()
-        self._has_ended = False  # whether a flag may be set in them
+        self._lean_arrays = self._new_arrays()
+        self._has_lean_ends = False  # whether a flag may be set in them
 
     def _new_arrays(self) -> tuple[Array, Array, Array]:
         """Rewards, ``terminated`` and ``truncated`` of a step, no flag set."""
         return np.empty(self.num_envs), np.zeros(self.num_envs, np.bool_), np.zeros(self.num_envs, np.bool_)
-
-    def _cleared_arrays(self) -> tuple[Array, Array, Array]:
-        """The shared arrays, no flag set."""
-        if self._has_ended:
-            _, terminated, truncated = self._shared_arrays
-            terminated[:] = truncated[:] = self._has_ended = False
-        return self._shared_arrays
 
     def _set_spaces(self, first: Any) -> None:
         self.render_mode = first.render_mode
@@ -209,9 +198,26 @@ class SerialVectorEnv(gym.vector.VectorEnv):
             EnvError: a sub-environment raised.
             EnvDataError: a sub-environment returned something of a wrong kind.
         """
-        rewards, terminated, truncated = self._new_arrays() if self.fresh_arrays else self._cleared_arrays()
+        return self._step(actions, self._new_arrays(), has_infos=True)
+
+    def step_lean(self, actions: Any) -> tuple[Any, Array, Array, Array, dict[str, Any]]:
+        """As ``step``, for a caller that looks at little and not for long.
+
+        The infos of running episodes are left out: to collect them costs more than many environments. Rewards and flags
+        are the same arrays in every call, overwritten by the next and only to be read.
+        """
+        if self._has_lean_ends:
+            _, terminated, truncated = self._lean_arrays
+            terminated[:] = truncated[:] = self._has_lean_ends = False
+        return self._step(actions, self._lean_arrays, has_infos=False)
+
+    def _step(
+        self, actions: Any, arrays: tuple[Array, Array, Array], *, has_infos: bool
+    ) -> tuple[Any, Array, Array, Array, dict[str, Any]]:
+        """Step everywhere, into ``arrays``: rewards, and flags of which none is set."""
+        rewards, terminated, truncated = arrays
         infos: dict[str, Any] = {}
-        observations, shape, dtype, array = self._observations, self._shape, self._dtype, np.ndarray
+        observations, shape, dtype, ndarray = self._observations, self._shape, self._dtype, np.ndarray
         self._n_steps += 1
         for index, (env, action) in enumerate(zip(self.envs, actions, strict=True)):
             try:
@@ -221,31 +227,33 @@ class SerialVectorEnv(gym.vector.VectorEnv):
             if not isinstance(result, tuple) or len(result) != 5:
                 self._raise_old_step_api(result, index)
             observation, reward, has_terminated, has_truncated, info = result
-            if observation.__class__ is array and observation.dtype is dtype and observation.shape == shape:
+            if observation.__class__ is ndarray and observation.dtype is dtype and observation.shape == shape:
                 observations[index] = observation
             else:
                 observation = observations[index] = self._checked_observation(observation, index)
             rewards[index] = reward if isinstance(reward, float) else self._checked_reward(reward, index)
             if has_terminated is not False or has_truncated is not False:
-                self._has_ended = True
+                self._has_lean_ends = True  # before a flag is set, as that may raise
                 terminated[index] = checked_flag("terminated", has_terminated, self._where(index))
                 truncated[index] = checked_flag("truncated", has_truncated, self._where(index))
                 if terminated[index] or truncated[index]:
                     self._add_final(infos, observation, info, index)
                     info = self._reset_one(index)
-            if info and self.full_infos:
+            if info and has_infos:
                 infos = self._add_info(infos, info, index)
-        batch = self._observation_batch() if self.fresh_arrays or not self._is_array_space else observations
-        return batch, rewards, terminated, truncated, infos
+        return self._observation_batch(), rewards, terminated, truncated, infos
 
     def _add_final(self, infos: dict[str, Any], observation: Any, info: dict[str, Any], index: int) -> None:
-        """What ``_add_info`` does with ``final_obs`` and ``final_info``, in a tenth of the time."""
+        """What ``_add_info`` does with ``final_obs`` and ``final_info``, in a tenth of the time.
+
+        The observation is copied: environments that always return the same array overwrite it in their reset.
+        """
         if "final_obs" not in infos:
             infos["final_obs"] = np.full(self.num_envs, None, dtype=object)
             infos["_final_obs"] = np.zeros(self.num_envs, np.bool_)
             infos["final_info"] = {}
             infos["_final_info"] = np.zeros(self.num_envs, np.bool_)
-        infos["final_obs"][index] = observation
+        infos["final_obs"][index] = observation.copy() if isinstance(observation, np.ndarray) else deepcopy(observation)
         infos["_final_obs"][index] = infos["_final_info"][index] = True
         if info:
             infos["final_info"] = self._add_info(infos["final_info"], info, index)

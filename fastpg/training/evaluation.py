@@ -122,12 +122,12 @@ def evaluate(
     if n_envs is None:
         n_envs = min(MAX_ENVS, int(n_episodes)) if is_made_here and is_repeatable else 1
     vector_env = make_vector_env(env, n_envs=n_envs, env_kwargs=env_kwargs)
-    if vector_env is not env:
-        vector_env.full_infos = False  # only the last info of an episode is looked at
+    step = vector_env.step if vector_env is env else vector_env.step_lean
     try:
         if isinstance(space := getattr(model, "observation_space", None), gym.Space):
             check_spaces(vector_env, space, getattr(model, "action_space", vector_env.single_action_space))
-        return _play(_predictor(model, deterministic, seed), vector_env, int(n_episodes), seed, callback)
+        act = _predictor(model, deterministic, seed)
+        return _play(lambda observations: step(act(observations)), vector_env, int(n_episodes), seed, callback)
     finally:
         if is_made_here:
             vector_env.close()
@@ -212,16 +212,16 @@ class _Episodes:
 
 
 def _play(
-    act: Callable[[Any], Any], env: Any, n_episodes: int, seed: int | None, callback: Callable[[int], None] | None
+    step: Callable[[Any], Any], env: Any, n_episodes: int, seed: int | None, callback: Callable[[int], None] | None
 ) -> EvaluationResult:
-    """Step ``env`` until every sub-environment has played its share of ``n_episodes``."""
+    """``step`` from observation to observation until every sub-environment of ``env`` has played its share."""
     mode = autoreset_mode_of(env)
     n_envs = env.num_envs
     episodes = _Episodes(np.array([(n_episodes + index) // n_envs for index in range(n_envs)]))
     observations, _ = env.reset(seed=seed)
     resets_next = np.zeros(n_envs, dtype=np.bool_)
     while not episodes.is_complete:
-        observations, rewards, terminated, truncated, infos = env.step(act(observations))
+        observations, rewards, terminated, truncated, infos = step(observations)
         ended = (np.asarray(terminated) | np.asarray(truncated)) & ~resets_next
         episodes.add_step(np.asarray(rewards, dtype=np.float64), ended, ~resets_next, successes(infos, mode))
         if mode is AutoresetMode.NEXT_STEP:

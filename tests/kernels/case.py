@@ -24,6 +24,7 @@ VECTOR_SIZES = (0, 1, 2, 7, 16, 33, 9155)
 #: Reasons for tolerances.
 WHY_NETWORK = "sums of up to 64 products per layer and tanh within 4 epsilon, through three or four layers"
 WHY_HEAD = "exp and log within 2 epsilon each, sums of at most ten terms, one cancellation"
+WHY_KL = WHY_HEAD + ", of log-probabilities of about one against divergences of 0.02 and more"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ from tests.kernels.case import (
     MULTI_CATEGORICAL,
     VECTOR_SIZES,
     WHY_HEAD,
+    WHY_KL,
     WHY_NETWORK,
     Inputs,
     KernelCase,
@@ -193,7 +194,7 @@ def _head_case(kernel: str, name: str, make: Callable[[int, Any, np.random.Gener
         function=getattr(kernels, kernel),
         make_inputs=make,
         units=32,
-        why=WHY_HEAD,
+        why=WHY_KL if kernel == "kl_old_new" else WHY_HEAD,
         single=kernel == "sample",
     )
 

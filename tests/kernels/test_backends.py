@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -53,6 +54,24 @@ def test_any_mapping_may_stand_for_the_environment(monkeypatch: pytest.MonkeyPat
     assert backends.default() == "reference"
     monkeypatch.setattr(os, "environ", {})
     assert backends.default() == backends.available()[0]
+
+    class Mapping(dict[str, str]):
+        _data: ClassVar[dict[str, str]] = {}
+
+    monkeypatch.setattr(os, "environ", Mapping(FASTPG_BACKEND="reference"))
+    assert backends.default() == "reference"
+
+
+def test_the_environment_may_be_another_while_fastpg_is_imported() -> None:
+    code = """
+import os
+from unittest import mock
+with mock.patch.object(os, "environ", dict(os.environ)):
+    from fastpg.kernels import backends
+os.environ["FASTPG_BACKEND"] = "reference"
+print(backends.default())
+"""
+    assert run(code).strip() == "reference"
 
 
 def test_an_argument_goes_before_the_environment_variable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fastpg.kernels import backends
+from tests.kernels.case import WHY_KL
 from tests.kernels.cases import CASES, KernelCase
 
 DTYPES = ("float32", "float64")
@@ -22,6 +23,13 @@ def test_equals_the_reference(case: KernelCase, fast_backend: str, dtype: str) -
         expected = case.call("reference", case.inputs(size, dtype))
         actual = case.call(fast_backend, case.inputs(size, dtype))
         case.assert_close(actual, expected, dtype)
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.why == WHY_KL], ids=by_name)
+def test_the_divergences_compared_are_not_small(case: KernelCase) -> None:
+    for size in filter(None, case.sizes):
+        (divergences,) = case.call("reference", case.inputs(size, "float64"))
+        assert divergences.max() > 0.02
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -277,6 +277,48 @@ def test_on_step_sees_every_step():
     np.testing.assert_array_equal(np.stack([step["new_obs"] for step in steps[:-1]]), rollout.observations[1:])
 
 
+def test_on_step_changes_no_bit_of_the_rollouts():
+    seen, unseen = (collector_for(SerialVectorEnv(scripted_fns(2)), n_steps=7) for _ in range(2))
+    for _ in range(3):
+        rollout, expected = seen.collect(lambda _: True), unseen.collect()
+        for name in ("observations", "rewards", "terminated", "truncated", "next_values", "actions", "valid"):
+            np.testing.assert_array_equal(getattr(rollout, name), getattr(expected, name), err_msg=name)
+
+
+def test_ends_that_an_interrupt_left_behind_are_not_those_of_the_next_step():
+    collector = collector_for(SerialVectorEnv(scripted_fns(2)), n_steps=6)
+    collector._ended[:] = True  # as after an interrupt between two lines of a step
+    ended = []
+    rollout = collector.collect(lambda step: ended.append(step["dones"]) or True)
+    np.testing.assert_array_equal(np.stack(ended), rollout.terminated | rollout.truncated)
+
+
+@needs_modes
+def test_rewards_are_taken_before_an_environment_clears_them_in_its_reset():
+    class OneRewardArray(gym.vector.SyncVectorEnv):
+        rewards = np.zeros(2)
+
+        def step(self, actions):
+            observations, rewards, *rest = super().step(actions)
+            self.rewards[:] = rewards
+            return observations, self.rewards, *rest
+
+        def reset(self, **arguments):
+            self.rewards[:] = 0.0
+            return super().reset(**arguments)
+
+    mode = gym.vector.AutoresetMode.DISABLED
+    rewards = []
+    for kind in (OneRewardArray, gym.vector.SyncVectorEnv):
+        env = kind(scripted_fns(2), autoreset_mode=mode)
+        collector = collector_for(env, n_steps=12, normalizer=Normalizer(4, gamma=GAMMA))
+        steps = []
+        rollout = collector.collect(lambda step, steps=steps: steps.append(step["rewards"]) or True)
+        rewards.append((np.stack(steps), rollout.rewards.copy()))
+    np.testing.assert_array_equal(rewards[0][0], rewards[1][0])
+    np.testing.assert_array_equal(rewards[0][1], rewards[1][1])
+
+
 def test_infos_are_complete_for_callbacks_and_for_the_owner_of_the_environment():
     class Talkative(ScriptedEnv):
         def step(self, action):

@@ -97,37 +97,33 @@ def test_infos_of_running_episodes_can_be_left_out():
     env = SerialVectorEnv([Talkative])
     env.reset()
     assert env.step([0])[4]["x"][0] == 1.0
-    env.full_infos = False
-    assert env.step([0])[4] == {}
-    assert env.step([0])[4]["final_info"]["x"][0] == 1.0
+    assert env.step_lean([0])[4] == {}
+    assert env.step_lean([0])[4]["final_info"]["x"][0] == 1.0
 
 
-def test_arrays_can_be_the_same_in_every_step():
+def test_a_lean_step_returns_the_same_in_the_same_arrays():
     env, expected = SerialVectorEnv(scripted_fns(2)), SerialVectorEnv(scripted_fns(2))
-    env.fresh_arrays = False
     env.reset()
     expected.reset()
     actions = np.zeros(2, np.int64)
-    before = env.step(actions)[:4]
+    before = env.step_lean(actions)[1:4]
     expected.step(actions)
     for _ in range(20):  # flags of ended episodes do not stay behind
-        arrays = env.step(actions)[:4]
-        assert all(array is earlier for array, earlier in zip(arrays, before, strict=True))
+        arrays = env.step_lean(actions)[:4]
+        assert all(array is earlier for array, earlier in zip(arrays[1:], before, strict=True))
         for array, expected_array in zip(arrays, expected.step(actions)[:4], strict=True):
             np.testing.assert_array_equal(array, expected_array)
 
 
-def test_arrays_once_handed_out_are_not_written_to_when_others_are_shared():
+def test_a_lean_step_does_not_write_to_arrays_of_others():
     env = SerialVectorEnv(scripted_fns(2))
     env.reset()
     actions = np.zeros(2, np.int64)
     for _ in range(20):
-        env.fresh_arrays = True
         arrays = env.step(actions)[:4]
         copies = [array.copy() for array in arrays]
-        env.fresh_arrays = False
-        env.step(actions)
-        env.step(actions)
+        env.step_lean(actions)
+        env.step_lean(actions)
         for array, copy in zip(arrays, copies, strict=True):
             np.testing.assert_array_equal(array, copy)
 
@@ -146,12 +142,31 @@ def test_a_step_that_fails_leaves_no_flag_behind():
             )
 
     env = SerialVectorEnv([BadOnce])
-    env.fresh_arrays = False
     env.reset()
     with pytest.raises(EnvDataError, match="truncated is None"):
-        env.step([0])
+        env.step_lean([0])
     env.reset()
-    assert not env.step([0])[2][0]
+    assert not env.step_lean([0])[2][0]
+
+
+def test_a_final_observation_outlives_the_reset_of_an_environment_with_one_array():
+    class OneArray(ScriptedEnv):
+        observation = np.zeros(4, np.float32)
+
+        def _observation(self):
+            self.observation[:] = super()._observation()
+            return self.observation
+
+    env, expected = SerialVectorEnv([OneArray]), SerialVectorEnv([ScriptedEnv])
+    env.reset()
+    expected.reset()
+    n_ends = 0
+    for _ in range(10):
+        infos, expected_infos = env.step([0])[4], expected.step([0])[4]
+        if "final_obs" in expected_infos:
+            np.testing.assert_array_equal(infos["final_obs"][0], expected_infos["final_obs"][0])
+            n_ends += 1
+    assert n_ends > 2
 
 
 FAULTS = {

@@ -44,9 +44,9 @@ public:
         const auto none = [](Index, const Vec<T>&) { return Vec<T>{}; };
         const auto following = [this, ahead](Index k, const Vec<T>&) { return load(a_.out + k + ahead); };
         const auto fill_row = [this, first, end, rest](Index row, auto next) {
-            fill<false>(row + first + rest, row + end, Vec<T>{}, next, [](Index) { return T{0}; });
+            fill(row + first + rest, row + end, Vec<T>{}, next, [](Index) { return T{0}; });
             if (rest > 0) {
-                fill<false>(row + first, row + first + kLanes<T>, Vec<T>{}, next, [](Index) { return T{0}; });
+                fill(row + first, row + first + kLanes<T>, Vec<T>{}, next, [](Index) { return T{0}; });
             }
         };
         const Index last_row = (a_.n_steps - 1) * ahead;
@@ -65,9 +65,9 @@ public:
         }
         const auto one = [this, ahead](Index k) { return a_.out[k + ahead]; };
         if (ahead == kLanes<T>) {
-            fill<false>(0, last_row, load(a_.out + last_row), [](Index, const Vec<T>& last) { return last; }, one);
+            fill(0, last_row, load(a_.out + last_row), [](Index, const Vec<T>& last) { return last; }, one);
         } else {
-            fill(
+            fill<true>(
                 0, last_row, Vec<T>{}, [this, ahead](Index k, const Vec<T>&) { return load(a_.out + k + ahead); }, one);
         }
     }
@@ -80,9 +80,10 @@ private:
     // out[k] <- td_error_k + what it carries over from following(k), for k from end - 1 down to first. `following` of a
     // register also gets the one stored before.
     // Chosen, not multiplied by zero: a NaN or infinity behind the end of an episode stays there.
-    // With kRepeats the second register begins where registers end in memory and repeats some numbers of the first one:
-    // a store across two cache lines takes as long as two.
-    template <bool kRepeats = true, class Following, class FollowingOne>
+    // With kAligned all registers but the first end where one does in memory, as a store across two cache lines takes
+    // as long as two; the second repeats numbers of the first, so that `following` must not look at the register
+    // before.
+    template <bool kAligned = false, class Following, class FollowingOne>
     FASTPG_INLINE void fill(Index first, Index end, Vec<T> last, Following following,
                             FollowingOne following_one) const {
         constexpr Index n = kLanes<T>;
@@ -94,9 +95,12 @@ private:
             last = multiply_add<T>(unless<T>(ended, following(k, last)), decay_, td_error);
             store(a_.out + k, last);
         };
-        if (kRepeats && end - first > n) {
-            step(end - n);
-            end -= static_cast<Index>(reinterpret_cast<std::uintptr_t>(a_.out + end) % sizeof(Vec<T>) / sizeof(T));
+        if constexpr (kAligned) {
+            const std::uintptr_t past = reinterpret_cast<std::uintptr_t>(a_.out + end) % sizeof(Vec<T>) / sizeof(T);
+            if (past > 0 && end - first > n) {
+                step(end - n);
+                end -= static_cast<Index>(past);
+            }
         }
         for (; end - first >= n; end -= n) step(end - n);
         for (Index k = end - 1; k >= first; --k) {

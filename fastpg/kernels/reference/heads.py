@@ -140,6 +140,7 @@ class Categorical:
 
     def kl_old_new(self, old: Array, old_log_std: Array, new: Array, new_log_std: Array) -> Array:
         """Sum p_old (log p_old - log p_new)."""
+        old, new = old.astype(np.float64), new.astype(np.float64)  # see Bernoulli
         pairs = zip(self._parts(old), self._parts(new), strict=True)
         return _total((_expectation(a, _log_softmax(a) - _log_softmax(b)) for a, b in pairs), old)
 
@@ -217,7 +218,7 @@ class Bernoulli:
     def kl_old_new(self, old: Array, old_log_std: Array, new: Array, new_log_std: Array) -> Array:
         """Expectation of the difference of the log-probabilities over both outcomes, in double precision.
 
-        Where the distributions hardly differ, it is less than a single-precision logarithm is off.
+        Of nearly equal distributions the divergence is smaller than the rounding error of a float32 logarithm.
         """
         old, new = old.astype(np.float64), new.astype(np.float64)
         if_one = _sigmoid(old) * (_log_sigmoid(old) - _log_sigmoid(new))
