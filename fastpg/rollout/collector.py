@@ -193,7 +193,7 @@ class Collector:
         if seed is None and not self._is_seeded:
             seed = self._first_seed()
         try:
-            result = self._call_env(self._reset_env, seed=seed)
+            result = self._reset_env(seed=seed)
             if not (isinstance(result, tuple) and len(result) == 2):
                 raise EnvDataError(f"reset: expected (observations, infos), got {type(result).__name__}; {_OLD_API}")
             self.encoder.encode(result[0], self._observations[0])
@@ -343,7 +343,10 @@ class Collector:
         self._actor.act(t, self.action_step)
         env_actions = self.decoder.decode(rows.actions)
         try:
-            result = self._call_env(step_env, env_actions)
+            try:
+                result = step_env(env_actions)
+            except Exception as error:  # noqa: BLE001 - raised again, named
+                self._raise_env_error(error, "step")
             if not isinstance(result, tuple) or len(result) != 5:
                 self._raise_old_step(result)
             observations, rewards, terminated, truncated, infos = result
@@ -474,7 +477,7 @@ class Collector:
 
     def _reset_where(self, mask: Array, following: Array) -> None:
         """DISABLED: reset the environments in ``mask`` and put their first observations into ``following`` (N, O)."""
-        result = self._call_env(self.env.reset, options={"reset_mask": mask.copy()})
+        result = self._reset_env(options={"reset_mask": mask.copy()})
         if not (isinstance(result, tuple) and len(result) == 2):
             raise EnvDataError(f"reset: expected (observations, infos), got {type(result).__name__}; {_OLD_API}")
         fresh = np.empty_like(following)
@@ -520,24 +523,25 @@ class Collector:
             return self._seed
         return int(np.random.SeedSequence((self._seed, self.action_step)).generate_state(1)[0])
 
-    def _reset_env(self, *, seed: int | None) -> Any:
+    def _reset_env(self, **arguments: Any) -> Any:
         """Reset; workers that an interrupt left in the middle of a call finish it first."""
         try:
-            return self.env.reset(seed=seed)
-        except gym.error.AlreadyPendingCallError as error:
-            getattr(self.env.unwrapped, f"{error.name}_wait")(timeout=PENDING_TIMEOUT_S)
-            return self.env.reset(seed=seed)
+            try:
+                return self.env.reset(**arguments)
+            except gym.error.AlreadyPendingCallError as error:
+                getattr(self.env.unwrapped, f"{error.name}_wait")(timeout=PENDING_TIMEOUT_S)
+                return self.env.reset(**arguments)
+        except Exception as error:  # noqa: BLE001 - raised again, named
+            self._raise_env_error(error, "reset")
 
-    def _call_env(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        try:
-            return method(*args, **kwargs)
-        except FastPGError:
-            raise
-        except Exception as error:
-            text = f"{type(error).__name__}: {error}" if str(error) else repr(error)
-            has_died = isinstance(error, EOFError | ConnectionError)
-            remedy = " Fix: a worker process has died; look for a crash or for too little memory." if has_died else ""
-            raise EnvError(f"{method.__name__.strip('_')}() of {self.env} raised {text}.{remedy}") from error
+    def _raise_env_error(self, error: Exception, method: str) -> NoReturn:
+        """Raise what ``method`` of the environment raised, as an EnvError unless it is an error of ours."""
+        if isinstance(error, FastPGError):
+            raise error
+        text = f"{type(error).__name__}: {error}" if str(error) else repr(error)
+        has_died = isinstance(error, EOFError | ConnectionError)
+        remedy = " Fix: a worker process has died; look for a crash or for too little memory." if has_died else ""
+        raise EnvError(f"{method}() of {self.env} raised {text}.{remedy}") from error
 
     def _where(self, index: int) -> str:
         episode_step = int(self.action_step + 1 - self._episode_starts[index])
