@@ -81,8 +81,8 @@ private:
     // register also gets the one stored before.
     // Chosen, not multiplied by zero: a NaN or infinity behind the end of an episode stays there.
     // With kAligned all registers but the first end where one does in memory, as a store across two cache lines takes
-    // as long as two; the second repeats numbers of the first, so that `following` must not look at the register
-    // before.
+    // as long as two; the second repeats numbers of the first (all of them where it ends so already, as asking for that
+    // makes the loop slower), so that `following` must not look at the register before.
     template <bool kAligned = false, class Following, class FollowingOne>
     FASTPG_INLINE void fill(Index first, Index end, Vec<T> last, Following following,
                             FollowingOne following_one) const {
@@ -96,10 +96,9 @@ private:
             store(a_.out + k, last);
         };
         if constexpr (kAligned) {
-            const std::uintptr_t past = reinterpret_cast<std::uintptr_t>(a_.out + end) % sizeof(Vec<T>) / sizeof(T);
-            if (past > 0 && end - first > n) {
+            if (end - first > n) {
                 step(end - n);
-                end -= static_cast<Index>(past);
+                end -= static_cast<Index>(reinterpret_cast<std::uintptr_t>(a_.out + end) % sizeof(Vec<T>) / sizeof(T));
             }
         }
         for (; end - first >= n; end -= n) step(end - n);
