@@ -118,7 +118,7 @@ def resolve(family: str, backend: str | None = None) -> Any:
 def _may_be_set() -> bool:
     """False where ``os.environ`` certainly lacks the variable.
 
-    ``os.environ.get`` raises and catches two exceptions then, a fifth of what the checks of a kernel call take.
+    ``os.environ.get`` raises and catches two exceptions then, which takes longer than any check of an argument.
     """
     environ: Any = os.environ
     try:

@@ -122,6 +122,7 @@ def evaluate(
     if n_envs is None:
         n_envs = min(MAX_ENVS, int(n_episodes)) if is_made_here and is_repeatable else 1
     vector_env = make_vector_env(env, n_envs=n_envs, env_kwargs=env_kwargs)
+    # of what our own environment returns, only the infos of ends are looked at, and nothing is kept
     step = vector_env.step if vector_env is env else vector_env.step_lean
     try:
         if isinstance(space := getattr(model, "observation_space", None), gym.Space):

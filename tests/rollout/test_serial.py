@@ -135,11 +135,8 @@ def test_a_step_that_fails_leaves_no_flag_behind():
         def step(self, action):
             BadOnce.n_steps += 1
             observation, reward, _, _, info = super().step(action)
-            return (
-                (observation, reward, True, None, info)
-                if BadOnce.n_steps == 1
-                else (observation, reward, False, False, info)
-            )
+            terminated, truncated = (True, None) if BadOnce.n_steps == 1 else (False, False)
+            return observation, reward, terminated, truncated, info
 
     env = SerialVectorEnv([BadOnce])
     env.reset()
