@@ -1,5 +1,6 @@
 """Types of the compiled extension; ``fastpg.kernels`` documents the functions."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from numpy.typing import NDArray
@@ -215,6 +216,18 @@ def value_update(
     stats: Array,
     n_threads: int,
 ) -> None: ...
+
+class PlainSteps:
+    def __init__(self, observations: Array) -> None: ...
+    @property
+    def index(self) -> int: ...
+    def run(
+        self, envs: Sequence[Any], actions: Sequence[Any], first: int, rewards: Array, has_infos: bool
+    ) -> tuple[int, Any] | None: ...
+
+class StepRows:
+    def __init__(self, observations: Array, rewards: Array, raw_rewards: Array, episode_returns: Array) -> None: ...
+    def store(self, t: int, observations: Any, rewards: Any, terminated: Any, truncated: Any) -> bool: ...
 
 class Actor:
     def set_parameters(self, params: Array) -> None: ...

@@ -64,6 +64,7 @@ PYBIND11_MODULE(_native, module, py::mod_gil_not_used()) {
     register_value_update(module);
     register_running_moments(module);
     register_fisher(module);
+    register_stepping(module);
 #if FASTPG_PLANTED_BUGS
     register_planted_bugs(module);
 #endif

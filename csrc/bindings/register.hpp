@@ -17,6 +17,7 @@ void register_surrogate(pybind11::module_& module);
 void register_value_update(pybind11::module_& module);
 void register_running_moments(pybind11::module_& module);
 void register_fisher(pybind11::module_& module);
+void register_stepping(pybind11::module_& module);
 void register_planted_bugs(pybind11::module_& module);  // defined in sanitizer builds only
 
 }  // namespace fastpg::bindings

@@ -9,6 +9,7 @@
 #include "fastpg/philox.hpp"
 #include "fastpg/ppo_update.hpp"
 #include "fastpg/running_moments.hpp"
+#include "fastpg/step_rows.hpp"
 
 #define FASTPG_STRING_(x) #x
 #define FASTPG_STRING(x) FASTPG_STRING_(x)
@@ -43,6 +44,8 @@ constexpr KernelTable<T> make_table() {
     table.adam_step = adam_step<T>;
     table.update_moments = update_moments<T>;
     table.normalize = normalize<T>;
+    table.copy_finite = copy_finite<T>;
+    table.store_rewards = store_rewards<T>;
     table.kl_gradient = kl_gradient<T>;
     table.ppo_update = ppo_update<T>;
     table.actor_create = actor_create<T>;

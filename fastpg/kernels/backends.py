@@ -115,6 +115,18 @@ def resolve(family: str, backend: str | None = None) -> Any:
     return _module(family, _name(backend))
 
 
+def compiled(module: str, backend: str | None = None) -> Any | None:
+    """A private module of ``native``, of what is compiled though it is no kernel; None where ``backend`` is another.
+
+    The caller then does the same in Python.
+
+    Raises:
+        ConfigError: as ``resolve``.
+    """
+    name = _name(backend)
+    return _module(module, name) if name == "native" else None
+
+
 def _may_be_set() -> bool:
     """False where ``os.environ`` certainly lacks the variable.
 

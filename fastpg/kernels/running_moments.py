@@ -57,9 +57,8 @@ def update_moments(
     _check.check_same_or_apart("update_moments: out[1]", new_variance, variance)
     _check.check_no_overlap("update_moments: out[0]", new_mean, (variance, new_variance, batch))
     _check.check_no_overlap("update_moments: out[1]", new_variance, (mean, batch))
-    backends.resolve("running_moments", backend).update_moments(
-        mean, variance, count, batch, out=(new_mean, new_variance)
-    )
+    new = new_mean, new_variance
+    backends.resolve("running_moments", backend).update_moments(mean, variance, count, batch, new)
     return new_mean, new_variance, count + len(batch)
 
 
@@ -97,12 +96,7 @@ def normalize(
     out = _check.output("normalize: out", out, dtype, inputs.shape)
     _check.check_same_or_apart("normalize: out", out, inputs)
     _check.check_no_overlap("normalize: out", out, (mean, variance))
-    backends.resolve("running_moments", backend).normalize(
-        inputs,
-        mean,
-        variance,
-        epsilon=_check.check_non_negative("normalize: epsilon", epsilon),
-        clip=_check.check_positive("normalize: clip", clip),
-        out=out,
-    )
+    epsilon = _check.check_non_negative("normalize: epsilon", epsilon)
+    clip = _check.check_positive("normalize: clip", clip)
+    backends.resolve("running_moments", backend).normalize(inputs, mean, variance, epsilon, clip, out)
     return out

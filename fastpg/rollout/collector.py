@@ -23,7 +23,7 @@ import gymnasium as gym
 import numpy as np
 from numpy.typing import NDArray
 
-from fastpg.errors import EnvDataError, EnvError, FastPGError, NumericsError
+from fastpg.errors import EnvDataError, EnvError, FastPGError
 from fastpg.kernels import actor
 from fastpg.kernels.philox import STREAM_ACTION
 from fastpg.policies.actor_critic import ActorCritic
@@ -31,8 +31,9 @@ from fastpg.rollout.autoreset import AutoresetMode, autoreset_mode_of
 from fastpg.rollout.episodes import EpisodeStatistics
 from fastpg.rollout.final_info import final_observations, successes
 from fastpg.rollout.normalize import Normalizer
+from fastpg.rollout.plain_steps import plain_store, store_nothing
 from fastpg.rollout.serial import SerialVectorEnv
-from fastpg.rollout.spaces import REAL_KINDS, ActionDecoder, ObservationEncoder, as_real_array
+from fastpg.rollout.spaces import REAL_KINDS, ActionDecoder, ObservationEncoder, as_real_array, check_actions
 from fastpg.types import Rollout
 
 Array = NDArray[Any]
@@ -130,6 +131,10 @@ class Collector:
         self._is_closed = False
         self._current: int | None = None  # row of the observation to act on next; None asks for a reset
         self._allocate()
+        self._store_plain = store_nothing
+        if normalizer is None and self.encoder.is_plain:
+            rows = (self._observations, self._rewards, self._raw_rewards, self._episode_returns)
+            self._store_plain = plain_store(*rows, backend=backend)
         self._actor = actor.bind_actor(
             self._observations[:n_steps],
             self._actions,
@@ -350,15 +355,14 @@ class Collector:
             if not isinstance(result, tuple) or len(result) != 5:
                 self._raise_old_step(result)
             observations, rewards, terminated, truncated, infos = result
-            self._store_rewards(rewards)
-            self._store_ends(rows, terminated, truncated)
-            self.encoder.encode(observations, rows.following)
-            self._track_episodes(t, rows, infos)
-            if self.normalizer is not None:
-                self._normalize(rows, self.normalizer)
+            if self._has_ended:  # in the step before
+                self._ended[:] = self._has_ended = False
+            is_resetting = self._resetting is not None
+            if is_resetting or not self._store_plain(t, observations, rewards, terminated, truncated):
+                self._store(t, rows, result)
         except FastPGError as error:
             where = f"(Step {t} of rollout {self.n_rollouts}; the model is as after the last finished iteration.)"
-            _check_actions(rows.actions, error, where)
+            check_actions(rows.actions, error, where)
             raise type(error)(f"{error} {where}") from error.__cause__
         self.action_step += 1
         self._current = t + 1
@@ -389,6 +393,16 @@ class Collector:
             "obs": self._observations[t],
         }
 
+    def _store(self, t: int, rows: _Rows, result: tuple[Any, ...]) -> None:
+        """Check and store what the environment returned in step ``t``, whatever it is."""
+        observations, rewards, terminated, truncated, infos = result
+        self._store_rewards(rewards)
+        self._store_ends(rows, terminated, truncated)
+        self.encoder.encode(observations, rows.following)
+        self._track_episodes(t, rows, infos)
+        if self.normalizer is not None:
+            self._normalize(rows, self.normalizer)
+
     def _store_rewards(self, rewards: Any) -> None:
         if (
             rewards.__class__ is not np.ndarray
@@ -408,14 +422,11 @@ class Collector:
             terminated = self._converted_flags("terminated", terminated)
         if truncated.__class__ is not np.ndarray or truncated.dtype is not _BOOL or truncated.shape != shape:
             truncated = self._converted_flags("truncated", truncated)
-        had_ended = self._has_ended
         self._has_ended = terminated.tobytes() != self._all_false or truncated.tobytes() != self._all_false
         if self._has_ended:
             rows.terminated[:] = terminated
             np.greater(truncated, terminated, rows.truncated)  # both: terminated wins
             np.logical_or(terminated, truncated, self._ended)
-        elif had_ended:
-            self._ended[:] = False  # the rows of the buffers are so from the beginning
 
     def _track_episodes(self, t: int, rows: _Rows, infos: Any) -> None:
         resetting, self._resetting = self._resetting, None
@@ -579,14 +590,3 @@ class Collector:
                 f"{name} is {array[index]}: expected True or False — {self._where(index)}. Fix: return a bool array."
             )
         return flags
-
-
-def _check_actions(actions: Array, error: FastPGError, where: str) -> None:
-    """Raise NumericsError where the environment's ``error`` answers an action (N, D) that is not finite."""
-    is_finite = np.isfinite(actions).all(axis=1)
-    if not is_finite.all():
-        env = int(np.argmin(is_finite))
-        raise NumericsError(
-            f"action is {actions[env].tolist()}: expected finite numbers — env {env} of {len(actions)}. The policy has "
-            f"diverged, and the environment answered: {error} Fix: lower learning_rate or the size of a step. {where}"
-        ) from error

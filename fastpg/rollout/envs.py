@@ -32,6 +32,7 @@ def make_vector_env(
     seed: int | None = None,
     autoreset_mode: Any = None,
     env_kwargs: Mapping[str, Any] | None = None,
+    backend: str | None = None,
 ) -> Any:
     """The environments to train in.
 
@@ -42,6 +43,7 @@ def make_vector_env(
         seed: of the first reset of the environments made here; a ``VectorEnv`` is seeded by whoever resets it.
         autoreset_mode: which mode a ``VectorEnv`` follows that does not, or wrongly, declare it.
         env_kwargs: arguments of ``gymnasium.make``, for an id only.
+        backend: of the ``SerialVectorEnv``; None is the default backend.
 
     Returns:
         A ``gymnasium.vector.VectorEnv``; a ``SerialVectorEnv`` unless one was given.
@@ -63,7 +65,7 @@ def make_vector_env(
             f"autoreset_mode: expected None or SameStep, got {autoreset_mode!r}: environments that fastpg makes itself "
             "reset in the same step. Fix: leave it out, or pass a VectorEnv."
         )
-    return SerialVectorEnv(_env_factories(env, n_envs, dict(env_kwargs or {})), seed=seed)
+    return SerialVectorEnv(_env_factories(env, n_envs, dict(env_kwargs or {})), seed=seed, backend=backend)
 
 
 def _declared(env: Any, n_envs: int, autoreset_mode: Any) -> Any:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from fastpg.errors import ConfigError, EnvDataError, EnvError, FastPGError
 from fastpg.rollout.autoreset import AutoresetMode, gymnasium_mode
+from fastpg.rollout.plain_steps import is_int64, plain_steps
 from fastpg.rollout.spaces import as_real_array
 
 Array = NDArray[Any]
@@ -54,16 +55,18 @@ class SerialVectorEnv(gym.vector.VectorEnv):
     Args:
         env_fns: N >= 1 callables, each returning a new ``gymnasium.Env``; all with equal spaces.
         seed: of the first ``reset`` that is given none; sub-environment i gets ``seed + i``.
+        backend: implementation of the loop over the sub-environments; None is the default backend.
 
     Attributes:
         envs: the sub-environments.
 
     Raises:
-        ConfigError: no callable, or one that returns the same environment again or something else.
+        ConfigError: no callable, one that returns the same environment again or something else, or a backend that is
+            not installed.
         EnvError: a callable raised; the environments made before are closed.
     """
 
-    def __init__(self, env_fns: Sequence[EnvFactory], *, seed: int | None = None) -> None:
+    def __init__(self, env_fns: Sequence[EnvFactory], *, seed: int | None = None, backend: str | None = None) -> None:
         self.envs: list[Any] = []
         self.num_envs = len(env_fns)
         if not env_fns:
@@ -72,11 +75,12 @@ class SerialVectorEnv(gym.vector.VectorEnv):
             for index, env_fn in enumerate(env_fns):
                 self.envs.append(self._make(index, env_fn))
             self._check_same_spaces()
+            self._set_spaces(self.envs[0])
+            self._stepper = plain_steps(self._observations if self._is_array_space else None, backend=backend)
         except BaseException:
             self._close_quietly()
             raise
         self._first_seed = seed
-        self._set_spaces(self.envs[0])
         self._n_steps = 0  # calls of step; one that raised counts for all sub-environments
         self._episode_starts = [0] * self.num_envs  # in these steps
         self._lean_arrays = self._new_arrays()
@@ -215,33 +219,47 @@ class SerialVectorEnv(gym.vector.VectorEnv):
         self, actions: Any, arrays: tuple[Array, Array, Array], *, has_infos: bool
     ) -> tuple[Any, Array, Array, Array, dict[str, Any]]:
         """Step everywhere, into ``arrays``: rewards, and flags of which none is set."""
-        rewards, terminated, truncated = arrays
+        if len(actions) != self.num_envs:
+            raise ConfigError(f"actions: expected one per environment ({self.num_envs}), got {len(actions)}.")
+        stepper, rewards, first = self._stepper, arrays[0], 0
         infos: dict[str, Any] = {}
-        observations, shape, dtype, ndarray = self._observations, self._shape, self._dtype, np.ndarray
         self._n_steps += 1
-        for index, (env, action) in enumerate(zip(self.envs, actions, strict=True)):
+        while first < self.num_envs:
             try:
-                result = env.step(action)
+                special = stepper.run(self.envs, actions, first, rewards, has_infos)
             except Exception as error:  # noqa: BLE001 - raised again, named
-                self._raise_env_error(error, "step", index)
-            if not isinstance(result, tuple) or len(result) != 5:
-                self._raise_old_step_api(result, index)
-            observation, reward, has_terminated, has_truncated, info = result
-            if observation.__class__ is ndarray and observation.dtype is dtype and observation.shape == shape:
-                observations[index] = observation
-            else:
-                observation = observations[index] = self._checked_observation(observation, index)
-            rewards[index] = reward if isinstance(reward, float) else self._checked_reward(reward, index)
-            if has_terminated is not False or has_truncated is not False:
-                self._has_lean_ends = True  # before a flag is set, as that may raise
-                terminated[index] = checked_flag("terminated", has_terminated, self._where(index))
-                truncated[index] = checked_flag("truncated", has_truncated, self._where(index))
-                if terminated[index] or truncated[index]:
-                    self._add_final(infos, observation, info, index)
-                    info = self._reset_one(index)
-            if info and has_infos:
-                infos = self._add_info(infos, info, index)
-        return self._observation_batch(), rewards, terminated, truncated, infos
+                self._raise_env_error(error, "step", stepper.index)
+            if special is None:
+                break
+            index, result = special
+            infos = self._take(result, index, arrays, infos, has_infos=has_infos)
+            first = index + 1
+        return self._observation_batch(), *arrays, infos
+
+    def _take(
+        self,
+        result: Any,
+        index: int,
+        arrays: tuple[Array, Array, Array],
+        infos: dict[str, Any],
+        *,
+        has_infos: bool,
+    ) -> dict[str, Any]:
+        """Store whatever a step of sub-environment ``index`` returned, reset it if it ended; return the new infos."""
+        if not isinstance(result, tuple) or len(result) != 5:
+            self._raise_old_step_api(result, index)
+        rewards, terminated, truncated = arrays
+        observation, reward, has_terminated, has_truncated, info = result
+        observation = self._observations[index] = self._checked_observation(observation, index)
+        rewards[index] = self._checked_reward(reward, index)
+        if has_terminated is not False or has_truncated is not False:
+            self._has_lean_ends = True  # before a flag is set, as that may raise
+            terminated[index] = checked_flag("terminated", has_terminated, self._where(index))
+            truncated[index] = checked_flag("truncated", has_truncated, self._where(index))
+            if terminated[index] or truncated[index]:
+                self._add_final(infos, observation, info, index)
+                info = self._reset_one(index)
+        return self._add_info(infos, info, index) if info and has_infos else infos
 
     def _add_final(self, infos: dict[str, Any], observation: Any, info: dict[str, Any], index: int) -> None:
         """What ``_add_info`` does with ``final_obs`` and ``final_info``, in a tenth of the time.
@@ -272,7 +290,7 @@ class SerialVectorEnv(gym.vector.VectorEnv):
             and observation.shape == self._shape
         ):
             return observation
-        if not self._is_array_space or (observation.__class__ is int and self._takes_int):
+        if not self._is_array_space or (self._takes_int and is_int64(observation)):
             return observation
         array = as_real_array(observation)
         if array is None:

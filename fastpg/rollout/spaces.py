@@ -15,7 +15,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
-from fastpg.errors import EnvDataError, SpaceError, warn_user
+from fastpg.errors import EnvDataError, FastPGError, NumericsError, SpaceError, warn_user
 from fastpg.kernels.layout import HeadLayout
 
 Array = NDArray[Any]
@@ -244,6 +244,17 @@ class ActionDecoder:
     def _decode_box(self, actions: Array) -> Array:
         clipped = np.minimum(np.maximum(actions, self._low), self._high)
         return clipped.astype(self.space.dtype, copy=False).reshape(-1, *self._shape)
+
+
+def check_actions(actions: Array, error: FastPGError, where: str) -> None:
+    """Raise NumericsError where the environment's ``error`` answers an action (N, D) that is not finite."""
+    is_finite = np.isfinite(actions).all(axis=1)
+    if not is_finite.all():
+        env = int(np.argmin(is_finite))
+        raise NumericsError(
+            f"action is {actions[env].tolist()}: expected finite numbers — env {env} of {len(actions)}. The policy has "
+            f"diverged, and the environment answered: {error} Fix: lower learning_rate or the size of a step. {where}"
+        ) from error
 
 
 def as_real_array(values: Any) -> Array | None:

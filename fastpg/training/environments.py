@@ -47,6 +47,7 @@ def make_env(config: OnPolicyConfig, env: Any) -> Any:
         seed=config.seed,
         autoreset_mode=config.autoreset_mode,
         env_kwargs=config.env_kwargs,
+        backend=config.backend,
     )
 
 

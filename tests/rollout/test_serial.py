@@ -8,10 +8,19 @@ import pytest
 from gymnasium import spaces
 
 from fastpg.errors import ConfigError, EnvDataError, EnvError
+from fastpg.kernels import backends
 from fastpg.rollout import SerialVectorEnv
 from tests.envs import FaultyEnv, ScriptedEnv, scripted_fns
 
 HAS_MODES = hasattr(gym.vector, "AutoresetMode")
+
+needs_native = pytest.mark.skipif("native" not in backends.available(), reason="the C++ kernels are not installed")
+
+
+@pytest.fixture(autouse=True, params=[pytest.param("native", marks=needs_native), "reference"])
+def _loop(request, monkeypatch):
+    """Every test with the compiled loop over the environments and with the one in Python."""
+    monkeypatch.setenv("FASTPG_BACKEND", request.param)
 
 
 def actions_for(env, t):
@@ -237,6 +246,68 @@ def test_a_reward_in_an_array_is_accepted_with_a_warning():
     env.reset()
     with pytest.warns(DeprecationWarning, match="return a float"):
         assert env.step([0])[1][0] == 2.0
+
+
+@pytest.mark.parametrize("n_actions", [1, 3])
+def test_too_few_or_too_many_actions(n_actions):
+    env = SerialVectorEnv(scripted_fns(2))
+    env.reset()
+    with pytest.raises(ConfigError, match=rf"actions: expected one per environment \(2\), got {n_actions}"):
+        env.step([0] * n_actions)
+    assert [one.step_index for one in env.envs] == [0, 0]
+
+
+def test_an_observation_that_int64_cannot_hold():
+    class Huge(Counting):
+        def step(self, action):
+            return 2**63, 0.0, False, False, {}
+
+    env = SerialVectorEnv([Huge])
+    env.reset()
+    with pytest.raises(EnvDataError, match="expected values of dtype int64, got uint64"):
+        env.step([0])
+
+
+class Counting(gym.Env):
+    """Observes how many steps it has taken, as an int."""
+
+    observation_space = spaces.Discrete(9)
+    action_space = spaces.Discrete(2)
+
+    def reset(self, *, seed=None, options=None):
+        self.n_steps = 0
+        return 0, {}
+
+    def step(self, action):
+        self.n_steps += 1
+        return self.n_steps, self.n_steps, self.n_steps == 3, False, {}
+
+
+def test_observations_that_are_ints():
+    env = SerialVectorEnv([Counting] * 2)
+    env.reset()
+    results = [env.step([0, 0]) for _ in range(4)]
+    np.testing.assert_array_equal([result[0] for result in results], [[1, 1], [2, 2], [0, 0], [1, 1]])
+    np.testing.assert_array_equal([result[1] for result in results], [[1, 1], [2, 2], [3, 3], [1, 1]])
+    assert list(results[2][4]["final_obs"]) == [3, 3]
+
+
+def test_observations_of_a_dict_space():
+    class Named(Counting):
+        observation_space = spaces.Dict({"n": spaces.Box(0, 9, (1,), np.float32)})
+
+        def reset(self, *, seed=None, options=None):
+            super().reset()
+            return {"n": np.zeros(1, np.float32)}, {}
+
+        def step(self, action):
+            n_steps, reward, *flags, info = super().step(action)
+            return {"n": np.full(1, n_steps, np.float32)}, float(reward), *flags, info
+
+    env = SerialVectorEnv([Named] * 2)
+    env.reset()
+    results = [env.step([0, 0]) for _ in range(4)]
+    np.testing.assert_array_equal([result[0]["n"][:, 0] for result in results], [[1, 1], [2, 2], [0, 0], [1, 1]])
 
 
 def test_integer_observations_are_not_truncated():
