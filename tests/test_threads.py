@@ -22,6 +22,9 @@ pytestmark = [
 ]
 #: ThreadSanitizer and AddressSanitizer have threads and memory of their own.
 needs_plain_process = pytest.mark.skipif("LD_PRELOAD" in os.environ, reason="in a sanitizer lane")
+needs_compiler_and_two_processors = pytest.mark.skipif(
+    shutil.which("g++") is None or n_cores() < 2, reason="no compiler here, or one processor"
+)
 
 
 def update(*, n_threads, n_epochs=2):
@@ -195,14 +198,29 @@ print("end")
     assert in_a_process(code).stdout.strip() == "end"
 
 
-@pytest.mark.skipif(shutil.which("g++") is None, reason="no compiler here")
-@pytest.mark.skipif(n_cores() < 2, reason="one processor")
-@needs_plain_process
-def test_without_memory_for_a_worker_there_are_fewer_threads_and_signals_arrive(tmp_path):
-    root = Path(__file__).parents[1]
-    program = tmp_path / "program"
-    sources = [root / "tests/cpp/pool_without_memory.cpp", root / "csrc/kernels/thread_pool.cpp"]
-    command = ["g++", "-std=c++17", "-pthread", "-I", root / "csrc/include", *sources, "-o", program]
+def run_with_the_pool(source, directory):
+    """Lines that a program of tests/cpp prints, compiled with the pool of threads."""
+    root, program = Path(__file__).parents[1], directory / "program"
+    sources = [root / "tests/cpp" / source, root / "csrc/kernels/thread_pool.cpp"]
+    include = ["-I", root / "csrc/include"]
+    command = ["g++", "-std=c++17", "-pthread", "-DFASTPG_ISA=alone", *include, *sources, "-o", program]
     subprocess.run(command, check=True, timeout=120)
     result = subprocess.run([program], capture_output=True, text=True, check=True, timeout=60)
-    assert result.stdout.split() == ["1", "1", "0", "2"]
+    return result.stdout.splitlines()
+
+
+@needs_compiler_and_two_processors
+@needs_plain_process
+def test_without_memory_for_a_worker_there_are_fewer_threads_and_signals_arrive(tmp_path):
+    assert run_with_the_pool("pool_without_memory.cpp", tmp_path) == ["1 1 0 2"]
+
+
+@needs_compiler_and_two_processors
+@needs_plain_process
+def test_threads_that_others_disturb_are_given_up_for_a_while(tmp_path):
+    refusals, two_late, late_now_and_then, three_late, load = run_with_the_pool("contention.cpp", tmp_path)
+    assert refusals == "1 2 4 8 16 16 16 1"  # doubled with every report, up to 16; forgotten in quiet times
+    assert two_late == "oll 0"
+    assert late_now_and_then == "ololol 0"
+    assert three_late == "olll 1"
+    assert load.split() == ["0", "1"]  # one window without processor time is no contention, two are
