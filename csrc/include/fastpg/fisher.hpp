@@ -363,15 +363,17 @@ private:
     // The outer products y dz' and dz of every row, dense.
     static void write_outer(const Panels<const T>& y, const Panels<T>& dz, const Layer& layer, Index n_rows, T* rows,
                             Index row_stride) {
+        Buffer<T> delta(layer.out_panels() * kPanel);  // of one row, side by side
         for (Index row = 0; row < n_rows; ++row) {
-            const auto entry = [row](const auto& panels, Index k) {
-                return panels.data[k / kPanel * panels.stride + row * kPanel + k % kPanel];
-            };
-            T* to = rows + row * row_stride + layer.dense_at;
-            for (Index i = 0; i <= layer.n_in; ++i) {
-                const T factor = i < layer.n_in ? entry(y, i) : T{1};
-                for (Index o = 0; o < layer.n_out; ++o) *to++ = factor * entry(dz, o);
+            for (Index p = 0; p < layer.out_panels(); ++p) {
+                copy(dz.data + p * dz.stride + row * kPanel, kPanel, delta.data() + p * kPanel);
             }
+            T* to = rows + row * row_stride + layer.dense_at;
+            for (Index i = 0; i < layer.n_in; ++i, to += layer.n_out) {
+                const T factor = y.data[i / kPanel * y.stride + row * kPanel + i % kPanel];
+                for (Index o = 0; o < layer.n_out; ++o) to[o] = factor * delta.data()[o];
+            }
+            copy(delta.data(), layer.n_out, to);
         }
     }
 
