@@ -29,10 +29,18 @@ const char* data_of(PyObject* array) {
     return py::detail::array_proxy(array)->data;
 }
 
+// Reads exactly an int that an int64 can hold; false for anything else.
+bool read_int64(PyObject* object, std::int64_t& number) {
+    if (!PyLong_CheckExact(object)) return false;
+    int has_overflown = 0;
+    number = PyLong_AsLongLongAndOverflow(object, &has_overflown);
+    return has_overflown == 0;
+}
+
 // Rows of an array, each to be filled with one observation.
 class ObservationRows {
 public:
-    explicit ObservationRows(py::array rows) : rows_(std::move(rows)) {
+    explicit ObservationRows(const py::array& rows) : rows_(rows[py::ellipsis()]) {
         if (rows_.ndim() < 1) throw py::value_error("observations: expected at least one axis, got none.");
         if (rows_.dtype().attr("hasobject").cast<bool>()) {
             throw py::type_error("observations: expected numbers, got dtype object.");
@@ -58,16 +66,14 @@ public:
             std::memmove(to, data_of(observation), static_cast<std::size_t>(row_bytes_));
             return true;
         }
-        if (!takes_int_ || !PyLong_CheckExact(observation)) return false;
-        int has_overflown = 0;
-        const std::int64_t number = PyLong_AsLongLongAndOverflow(observation, &has_overflown);
-        if (has_overflown != 0) return false;
+        std::int64_t number = 0;
+        if (!takes_int_ || !read_int64(observation, number)) return false;
         std::memcpy(to, &number, sizeof(number));
         return true;
     }
 
 private:
-    py::array rows_;
+    py::array rows_;  // a view of our own, whose shape nobody else changes
     Index row_bytes_ = 0;
     bool takes_int_ = false;
 };
@@ -75,17 +81,17 @@ private:
 // See fastpg/rollout/plain_steps.py.
 class PlainSteps {
 public:
-    explicit PlainSteps(py::array observations) : observations_(std::move(observations)) {}
+    explicit PlainSteps(const py::array& observations) : observations_(observations) {}
 
     Index index() const {
         return index_;
     }
 
-    py::object run(const py::object& envs, const py::object& actions, Index first, const py::array& rewards,
-                   bool has_infos) {
+    py::object run(const py::object& envs, const py::object& actions, Index first, py::array& rewards, bool has_infos) {
         if (first < 0) throw py::value_error("first: expected an integer >= 0, got " + std::to_string(first) + ".");
         const Index n_envs = observations_.size();
-        double* const to = output<double>(rewards, "rewards", {n_envs});
+        if (!is_plain_array(rewards.ptr(), float64_.ptr(), 1, &n_envs)) output<double>(rewards, "rewards", {n_envs});
+        auto* const to = static_cast<double*>(rewards.mutable_data());
         for (Index index = first; index < n_envs; ++index) {
             index_ = index;
             py::object result = step(envs, actions, index);
@@ -124,14 +130,24 @@ private:
         return PyDict_CheckExact(info) && PyDict_GET_SIZE(info) == 0;
     }
 
-    static bool store_reward(PyObject* reward, double& to) {
-        if (!PyFloat_Check(reward)) return false;
-        to = PyFloat_AS_DOUBLE(reward);
+    bool store_reward(PyObject* reward, double& to) const {
+        std::int64_t number = 0;
+        if (PyFloat_Check(reward)) {
+            to = PyFloat_AS_DOUBLE(reward);
+        } else if (read_int64(reward, number)) {
+            to = static_cast<double>(number);
+        } else if (Py_TYPE(reward) == reinterpret_cast<PyTypeObject*>(float32_scalar_.ptr())) {
+            to = py::handle(reward).cast<double>();
+        } else {
+            return false;
+        }
         return true;
     }
 
     ObservationRows observations_;
     py::object step_ = owned(PyUnicode_InternFromString("step"));
+    py::object float32_scalar_ = py::module_::import("numpy").attr("float32");
+    py::dtype float64_ = py::dtype::of<double>();
     py::object numpy_false_ = py::module_::import("numpy").attr("False_");
     Index index_ = 0;  // of the environment that was stepped last
 };
@@ -163,12 +179,12 @@ public:
             !is_plain_array(rewards.ptr(), float64_.ptr(), 1, shape) || has_flag(terminated) || has_flag(truncated)) {
             return false;
         }
-        const auto& table = kernels<float>();
+        const Isa& isa = active_isa();
         const Index row = n_envs_ * size_;
         const auto* const from = reinterpret_cast<const float*>(data_of(observations.ptr()));
-        return table.copy_finite(from, row, observations_to_ + (t + 1) * row) &&
-               table.store_rewards(reinterpret_cast<const double*>(data_of(rewards.ptr())), n_envs_, raw_rewards_to_,
-                                   rewards_to_ + t * n_envs_, returns_to_);
+        return isa.copy_finite(from, row, observations_to_ + (t + 1) * row) &&
+               isa.store_rewards(reinterpret_cast<const double*>(data_of(rewards.ptr())), n_envs_, raw_rewards_to_,
+                                 rewards_to_ + t * n_envs_, returns_to_);
     }
 
 private:
@@ -199,7 +215,7 @@ private:
 
 void register_stepping(py::module_& module) {
     py::class_<PlainSteps>(module, "PlainSteps", kPlainStepsDoc)
-        .def(py::init<py::array>(), py::arg("observations"))
+        .def(py::init<const py::array&>(), py::arg("observations"))
         .def_property_readonly("index", &PlainSteps::index)
         .def("run", &PlainSteps::run);
     py::class_<StepRows>(module, "StepRows", kStepRowsDoc)

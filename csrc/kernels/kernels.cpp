@@ -44,8 +44,6 @@ constexpr KernelTable<T> make_table() {
     table.adam_step = adam_step<T>;
     table.update_moments = update_moments<T>;
     table.normalize = normalize<T>;
-    table.copy_finite = copy_finite<T>;
-    table.store_rewards = store_rewards<T>;
     table.kl_gradient = kl_gradient<T>;
     table.ppo_update = ppo_update<T>;
     table.actor_create = actor_create<T>;
@@ -58,8 +56,9 @@ constexpr KernelTable<T> make_table() {
     return table;
 }
 
-constexpr Isa kIsa{FASTPG_STRING(FASTPG_ISA), permutation,        make_table<float>(), make_table<double>(),
-                   &kSurrogateFloat32,        &kSurrogateFloat64, &kFisherFloat32,     &kFisherFloat64};
+constexpr Isa kIsa{FASTPG_STRING(FASTPG_ISA), permutation,          copy_finite,        store_rewards,
+                   make_table<float>(),       make_table<double>(), &kSurrogateFloat32, &kSurrogateFloat64,
+                   &kFisherFloat32,           &kFisherFloat64};
 
 }  // namespace
 

@@ -84,7 +84,7 @@ class Collector:
     Attributes:
         env: the vector environment.
         policy: the policy.
-        normalizer: the normaliser or None.
+        normalizer: the normaliser or None; not to be replaced.
         encoder: of observations.
         decoder: of actions.
         autoreset_mode: that ``env`` declares.
@@ -355,7 +355,7 @@ class Collector:
             if not isinstance(result, tuple) or len(result) != 5:
                 self._raise_old_step(result)
             observations, rewards, terminated, truncated, infos = result
-            if self._has_ended:  # in the step before
+            if self._has_ended:  # in the step before; steps that are stored as plain set no flag and clear none
                 self._ended[:] = self._has_ended = False
             is_resetting = self._resetting is not None
             if is_resetting or not self._store_plain(t, observations, rewards, terminated, truncated):

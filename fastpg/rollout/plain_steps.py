@@ -30,12 +30,13 @@ class Stepper(Protocol):
         """Of the environment that was stepped last, also where its ``step`` raised."""
 
     def run(
-        self, envs: Sequence[Any], actions: Sequence[Any], first: int, rewards: Array, has_infos: bool
+        self, envs: Sequence[Any], actions: Sequence[Any], first: int, rewards: Array, has_infos: bool, /
     ) -> tuple[int, Any] | None:
         """Step environments ``first`` to N - 1 in turn and store their observations and rewards.
 
         A result is plain if it is a tuple of five: exactly a NumPy array of the dtype and shape of a row, or an int
-        where a row is one int64; a reward that is a float; two flags that are False; an info, empty if ``has_infos``.
+        where a row is one int64; a reward that is a float, an int that int64 can hold or a NumPy float32; two flags
+        that are False; an info, which must be an empty dict if ``has_infos``.
 
         Args:
             envs: N objects with a method ``step``.
@@ -122,10 +123,10 @@ class PlainSteps:
         self._takes_int = self._shape == () and self._dtype == np.int64
 
     def run(
-        self, envs: Sequence[Any], actions: Sequence[Any], first: int, rewards: Array, has_infos: bool
+        self, envs: Sequence[Any], actions: Sequence[Any], first: int, rewards: Array, has_infos: bool, /
     ) -> tuple[int, Any] | None:
         """See ``Stepper.run``."""
-        for index in range(first, len(envs)):
+        for index in range(first, len(rewards)):
             self.index = index
             result = envs[index].step(actions[index])
             if not isinstance(result, tuple) or len(result) != 5:
@@ -134,8 +135,8 @@ class PlainSteps:
             if (
                 (terminated is not False and terminated is not _NUMPY_FALSE)
                 or (truncated is not False and truncated is not _NUMPY_FALSE)
-                or (has_infos and info)
-                or not isinstance(reward, float)
+                or (has_infos and not (info.__class__ is dict and not info))
+                or not (isinstance(reward, float) or reward.__class__ is np.float32 or is_int64(reward))
                 or not self._is_plain(observation)
             ):
                 return index, result

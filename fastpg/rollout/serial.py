@@ -76,7 +76,8 @@ class SerialVectorEnv(gym.vector.VectorEnv):
                 self.envs.append(self._make(index, env_fn))
             self._check_same_spaces()
             self._set_spaces(self.envs[0])
-            self._stepper = plain_steps(self._observations if self._is_array_space else None, backend=backend)
+            self._backend = backend
+            self._bind_stepper()
         except BaseException:
             self._close_quietly()
             raise
@@ -103,6 +104,18 @@ class SerialVectorEnv(gym.vector.VectorEnv):
         self._shape: tuple[int, ...] = buffer.shape[1:] if isinstance(buffer, np.ndarray) else ()
         self._dtype = buffer.dtype if isinstance(buffer, np.ndarray) else np.dtype(object)
         self._takes_int = self._shape == () and self._dtype == np.int64
+
+    def _bind_stepper(self) -> None:
+        self._stepper = plain_steps(self._observations if self._is_array_space else None, backend=self._backend)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but the stepper, for ``copy`` and ``pickle``."""
+        return {name: value for name, value in self.__dict__.items() if name != "_stepper"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take the state, with a stepper of its own."""
+        self.__dict__.update(state)
+        self._bind_stepper()
 
     def _make(self, index: int, env_fn: EnvFactory) -> gym.Env[Any, Any]:
         where = f"env {index} of {self.num_envs}"
@@ -219,8 +232,12 @@ class SerialVectorEnv(gym.vector.VectorEnv):
         self, actions: Any, arrays: tuple[Array, Array, Array], *, has_infos: bool
     ) -> tuple[Any, Array, Array, Array, dict[str, Any]]:
         """Step everywhere, into ``arrays``: rewards, and flags of which none is set."""
+        if not isinstance(actions, np.ndarray | list | tuple):
+            actions = list(actions)
         if len(actions) != self.num_envs:
             raise ConfigError(f"actions: expected one per environment ({self.num_envs}), got {len(actions)}.")
+        if len(self.envs) != self.num_envs:
+            raise ConfigError(f"envs: expected {self.num_envs} as when they were made, got {len(self.envs)}.")
         stepper, rewards, first = self._stepper, arrays[0], 0
         infos: dict[str, Any] = {}
         self._n_steps += 1
@@ -251,7 +268,7 @@ class SerialVectorEnv(gym.vector.VectorEnv):
         rewards, terminated, truncated = arrays
         observation, reward, has_terminated, has_truncated, info = result
         observation = self._observations[index] = self._checked_observation(observation, index)
-        rewards[index] = self._checked_reward(reward, index)
+        rewards[index] = reward if isinstance(reward, float) else self._checked_reward(reward, index)
         if has_terminated is not False or has_truncated is not False:
             self._has_lean_ends = True  # before a flag is set, as that may raise
             terminated[index] = checked_flag("terminated", has_terminated, self._where(index))

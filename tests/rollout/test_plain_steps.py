@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import namedtuple
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from fastpg.kernels import backends
 from fastpg.rollout.plain_steps import plain_steps, plain_store
 
-N, SIZE, T = 3, 4, 5
+N, SIZE, T = 3, 23, 5  # more numbers in a row of rows than in four registers, and some left
 
 needs_native = pytest.mark.skipif("native" not in backends.available(), reason="the C++ kernels are not installed")
 both = pytest.mark.parametrize("backend", [pytest.param("native", marks=needs_native), "reference"])
@@ -73,6 +74,8 @@ def test_plain_results_are_stored(backend):
     [
         {"reward": np.float64(20.0)},
         {"terminated": np.False_, "truncated": np.False_},
+        {"reward": 20},
+        {"reward": np.float32(20.0)},
         {"info": {"x": 1}},
     ],
     ids=str,
@@ -90,6 +93,9 @@ SPECIAL = {
     "flag that is none": plain(terminated=None),
     "flag that is 0": plain(truncated=0),
     "reward None": plain(reward=None),
+    "bool reward": plain(reward=True),
+    "float16 reward": plain(reward=np.float16(1.0)),
+    "reward that no int64 holds": plain(reward=2**63),
     "reward in an array": plain(reward=np.ones(1)),
     "list": plain(observation=[0.0] * SIZE),
     "other dtype": plain(observation=np.zeros(SIZE)),
@@ -145,7 +151,25 @@ def test_observations_with_several_axes(backend):
     np.testing.assert_array_equal(stepping.observations, [observation] * N)
     strided = np.arange(12, dtype=np.uint8).reshape(2, 6)[:, ::2]
     special = stepping.run([Scripted(plain(observation=strided))] * N)
-    assert special is None or special[0] == 0  # either copies it, or leaves it to the caller
+    if special is None:  # which copies it, or leaves it to the caller
+        np.testing.assert_array_equal(stepping.observations, [strided] * N)
+    else:
+        assert special[0] == 0
+
+
+@both
+def test_a_named_tuple_is_a_tuple(backend):
+    stepping = Stepping(backend)
+    result = namedtuple("Step", "observation reward terminated truncated info")(*plain(2.0))
+    assert stepping.run([Scripted(result)] * N) is None
+    np.testing.assert_array_equal(stepping.rewards, [20.0] * N)
+
+
+@both
+def test_a_strange_info_is_special_where_infos_matter(backend):
+    for info in (None, np.ones(2), [], 0):
+        assert Stepping(backend).run([Scripted(plain(info=info))] * N) is None
+        assert Stepping(backend).run([Scripted(plain(info=info))] * N, has_infos=True)[0] == 0
 
 
 @both
@@ -235,11 +259,25 @@ def test_without_an_array_nothing_is_plain(backend):
         (np.zeros((N, SIZE), object), TypeError, "expected numbers, got dtype object"),
         (np.zeros((N, SIZE), np.float32)[:, ::2], ValueError, "C-contiguous"),
         (np.zeros((), np.float32), ValueError, "at least one axis"),
+        (np.frombuffer(bytes(4 * N), np.float32), ValueError, "writeable"),
     ],
 )
 def test_arrays_that_cannot_be_written_row_by_row(observations, error, message):
     with pytest.raises(error, match=message):
         plain_steps(observations, backend="native")
+
+
+@needs_native
+def test_an_array_whose_shape_is_changed_later():
+    rows = np.zeros((4, 6), np.float32)
+    stepper = plain_steps(rows, backend="native")
+    rows.shape = (8, 3)
+    result = plain(observation=np.ones(3, np.float32))
+    assert stepper.run([Scripted(result)] * 8, [0] * 8, 0, np.zeros(4), False) == (0, result)
+    assert (
+        stepper.run([Scripted(plain(observation=np.ones(6, np.float32)))] * 4, [0] * 4, 0, np.zeros(4), False) is None
+    )
+    assert rows.all()
 
 
 @needs_native

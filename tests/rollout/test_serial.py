@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pickle
+from copy import deepcopy
+
 import gymnasium as gym
 import numpy as np
 import pytest
@@ -255,6 +258,50 @@ def test_too_few_or_too_many_actions(n_actions):
     with pytest.raises(ConfigError, match=rf"actions: expected one per environment \(2\), got {n_actions}"):
         env.step([0] * n_actions)
     assert [one.step_index for one in env.envs] == [0, 0]
+
+
+@pytest.mark.parametrize("make", [iter, dict.fromkeys, lambda actions: (action for action in actions)])
+def test_actions_in_what_has_no_index(make):
+    env = SerialVectorEnv([Recording] * 2)
+    env.reset()
+    env.step(make([3, 4]))
+    assert [one.action for one in env.envs] == [3, 4]
+
+
+def test_actions_of_a_tuple_space():
+    env = SerialVectorEnv([Recording] * 2)
+    env.reset()
+    space = gym.vector.utils.batch_space(spaces.Tuple((spaces.Discrete(2), spaces.Discrete(3))), 2)
+    env.step(gym.vector.utils.iterate(space, (np.array([0, 1]), np.array([2, 0]))))
+    assert [one.action for one in env.envs] == [(0, 2), (1, 0)]
+
+
+@pytest.mark.parametrize("change", [list.pop, lambda envs: envs.append(envs[0])])
+def test_a_changed_number_of_environments(change):
+    env = SerialVectorEnv(scripted_fns(2))
+    env.reset()
+    change(env.envs)
+    with pytest.raises(ConfigError, match="envs: expected 2 as when they were made"):
+        env.step([0, 0])
+
+
+@pytest.mark.parametrize("duplicate", [deepcopy, lambda env: pickle.loads(pickle.dumps(env))])
+def test_a_copy_goes_on_by_itself(duplicate):
+    env = SerialVectorEnv([ScriptedEnv, ScriptedEnv])
+    env.reset()
+    env.step([0, 0])
+    copied = duplicate(env)
+    expected = [env.step([0, 0]) for _ in range(6)]
+    for result in expected:
+        _assert_same(copied.step([0, 0]), result)
+
+
+class Recording(ScriptedEnv):
+    """Remembers the last action."""
+
+    def step(self, action):
+        self.action = action
+        return super().step(action)
 
 
 def test_an_observation_that_int64_cannot_hold():

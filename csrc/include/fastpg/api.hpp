@@ -383,8 +383,6 @@ struct KernelTable {
     void (*adam_step)(const AdamArgs<T>&);
     double (*update_moments)(const MomentsArgs<T>&, double count, double* out_mean, double* out_variance);
     void (*normalize)(const MomentsArgs<T>&, double epsilon, double clip, T* out);
-    bool (*copy_finite)(const T* from, Index n, T* to);
-    bool (*store_rewards)(const double* rewards, Index n, double* copies, T* rounded, double* returns);
     void (*kl_gradient)(const MlpShape&, const HeadShape&, const KlGradientArgs<T>&);
     bool (*ppo_update)(const ActorCriticShape&, const PpoRule&, const PpoBatch<T>&, const T* old_params,
                        const OptimizerArrays<T>&, double* stats, const Host&);
@@ -415,6 +413,8 @@ struct SurrogateTable {
 struct Isa {
     const char* name;
     void (*permutation)(const PhiloxKey&, Index n, std::int64_t* out);
+    bool (*copy_finite)(const float* from, Index n, float* to);
+    bool (*store_rewards)(const double* rewards, Index n, double* copies, float* rounded, double* returns);
     KernelTable<float> float32;
     KernelTable<double> float64;
     const SurrogateTable<float>* surrogate32;
