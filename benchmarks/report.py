@@ -58,6 +58,7 @@ RATIO_GOALS = {"stable-baselines3": {"ppo_update_b64": 55.0}, "JAX": {"ppo_updat
 COMPARE_GOALS = {
     "ppo_update-small-64": ("fastpg jit", "stable-baselines3", 8.0),
     "train-PPO-CartPole-v1-8": ("fastpg native", "stable-baselines3", 20.0),
+    "train-PPO-CartPole-v1-8-sync": ("fastpg native", "stable-baselines3", 20.0),
     "train-TRPO-HalfCheetah-v5-8-long-fixed-damping": ("fastpg native", "environment alone", 0.8),
 }
 #: Tasks whose cost is arithmetic: their goal scales with the peak of the machine.

@@ -37,6 +37,7 @@ def training(
     total: int,
     least_return: float,
     environment: str | None = None,
+    is_sync: bool = False,
     rounds: int = 3,
     settings: str = "",
     ends: str = "",
@@ -52,6 +53,7 @@ def training(
         total: steps.
         least_return: mean over the last episodes that shows that something was learned.
         environment: module that the environment needs; None if Gymnasium alone has it.
+        is_sync: fastpg gets Gymnasium's ``SyncVectorEnv`` in place of the id, of which it would make its own.
         rounds: trainings of each that are timed.
         settings: what ``arguments`` are, for the title; empty for the defaults.
         ends: what the name ends with, where another workload would have the same.
@@ -62,7 +64,8 @@ def training(
         import fastpg
 
         def run() -> float:
-            make = partial(getattr(fastpg, algorithm), "MlpPolicy", env_id, n_envs=n_envs, seed=0, backend=backend)
+            env = sync_vector_env(env_id, n_envs) if is_sync else env_id
+            make = partial(getattr(fastpg, algorithm), "MlpPolicy", env, n_envs=n_envs, seed=0, backend=backend)
             model = make(**arguments)
             model.learn(total)
             return float(np.mean([episode["r"] for episode in model.ep_info_buffer]))
@@ -85,6 +88,14 @@ def training(
         rounds=rounds,
         is_rate=True,
     )
+
+
+def sync_vector_env(env_id: str, n_envs: int) -> Any:
+    """Gymnasium's; resets in the same step, so that every step of it is one of the environments."""
+    import gymnasium as gym
+
+    mode = {"autoreset_mode": gym.vector.AutoresetMode.SAME_STEP}
+    return gym.make_vec(env_id, num_envs=n_envs, vectorization_mode="sync", vector_kwargs=mode)
 
 
 def family(name: str, algorithm: str, env_id: str, n_envs: int, total: int) -> Contender:
@@ -146,6 +157,7 @@ def workloads() -> tuple[Workload, ...]:
     learned = {"total": total, "least_return": 40.0}
     return (
         training("PPO", cartpole, 8, *ppo, tianshou["PPO"], **learned),
+        training("PPO", cartpole, 8, ppo[0], **learned, is_sync=True, settings="SyncVectorEnv", ends="sync"),
         training("PPO", cartpole, 4, cleanrl, **learned, settings="CleanRL's schedule", **CLEANRL),
         training("TRPO", cartpole, 8, trpo, tianshou["TRPO"], **learned),
         training("TRPO", cartpole, 8, longer_trpo, total=LONG_TOTAL, least_return=150.0),
