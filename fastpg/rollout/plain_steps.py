@@ -126,6 +126,7 @@ class PlainSteps:
         self, envs: Sequence[Any], actions: Sequence[Any], first: int, rewards: Array, has_infos: bool, /
     ) -> tuple[int, Any] | None:
         """See ``Stepper.run``."""
+        observations, shape, dtype, ndarray = self._observations, self._shape, self._dtype, np.ndarray
         for index in range(first, len(rewards)):
             self.index = index
             result = envs[index].step(actions[index])
@@ -137,14 +138,14 @@ class PlainSteps:
                 or (truncated is not False and truncated is not _NUMPY_FALSE)
                 or (has_infos and not (info.__class__ is dict and not info))
                 or not (isinstance(reward, float) or reward.__class__ is np.float32 or is_int64(reward))
-                or not self._is_plain(observation)
             ):
                 return index, result
-            self._observations[index] = observation
+            if observation.__class__ is ndarray:
+                is_plain = observation.dtype is dtype and observation.shape == shape
+            else:
+                is_plain = self._takes_int and is_int64(observation)
+            if not is_plain:
+                return index, result
+            observations[index] = observation
             rewards[index] = reward
         return None
-
-    def _is_plain(self, observation: Any) -> bool:
-        if observation.__class__ is np.ndarray:
-            return observation.dtype is self._dtype and observation.shape == self._shape
-        return self._takes_int and is_int64(observation)
